@@ -1,0 +1,181 @@
+"""Cards: what a component promises, readable before any weight is loaded. Plain data; imports neither torch nor core.
+
+`alm check` proves from cards alone that the parts of a recipe fit. Behaviour never branches on a component's name; it
+asks the card.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Modality = Literal["text", "audio"]
+
+
+@dataclass(frozen=True)
+class TokenizerCard:
+    """Audio -> Units.
+
+    Attributes:
+        sample_rate_hz: the rate `encode` wants.
+        frame_rate_hz: units per second and codebook, before repeats are merged.
+        vocabulary_size: codes per codebook; every code is in [0, vocabulary_size).
+        codebooks: K in Units.codes [K, F].
+        merges_repeats: True if Units carry durations [F].
+        needs_padding_mask: True if a padded batch equals single clips only because of a mask.
+        fingerprint: identifies the codebook; "" before it is trained. Caches, vocabularies and vocoders match by it.
+        trainable: names of the objectives of alm.train that train this tokenizer.
+        licence: SPDX id of the weights, or "".
+        source: paper or address of what is implemented.
+    """
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    vocabulary_size: int
+    codebooks: int = 1
+    merges_repeats: bool = False
+    needs_padding_mask: bool = False
+    fingerprint: str = ""
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """Audio -> Features -> slots in the backbone's input.
+
+    Attributes:
+        sample_rate_hz: the rate `encode` wants.
+        frame_rate_hz: frames per second that `encode` returns.
+        feature_size: D in Features.values [F, D].
+        frames_per_slot: frames that the projector joins into one position of the backbone's input.
+        fingerprint: identifies the weights; caches match by it.
+    """
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    feature_size: int
+    frames_per_slot: int = 1
+    needs_padding_mask: bool = False
+    fingerprint: str = ""
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """Ids and embeddings -> hidden states -> scores over the joint vocabulary.
+
+    Attributes:
+        hidden_size: D of the input embeddings.
+        max_positions: longest sequence.
+        tied: True if the output rows are the input embedding's rows.
+        pretrained: False for random weights.
+    """
+
+    hidden_size: int
+    max_positions: int
+    tied: bool = True
+    pretrained: bool = False
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class PromptFormatCard:
+    """Turns <-> Sequence.
+
+    Attributes:
+        tags: every tag that the format may write; a recipe that asks for another one is refused.
+        inputs, outputs: modalities that it can carry.
+        languages: ISO 639-1 codes that it has names for.
+    """
+
+    tags: tuple[str, ...] = ()
+    inputs: tuple[Modality, ...] = ("text", "audio")
+    outputs: tuple[Modality, ...] = ("text", "audio")
+    languages: tuple[str, ...] = ()
+    source: str = ""
+
+
+Piece = Literal["source.audio", "source.text", "target.audio", "target.text", "source.audio.head", "source.audio.tail"]
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """One task as data: what goes in, what comes out, how it is tagged and scored.
+
+    Attributes:
+        tag: the name that a prompt format writes for it ("ASR").
+        input: the piece that the model is given.
+        outputs: the pieces that the model emits, in this order.
+        metrics: names of registered metrics, by which `alm eval` scores the last output.
+    """
+
+    tag: str
+    input: Piece
+    outputs: tuple[Piece, ...]
+    metrics: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def needs_target(self) -> bool:
+        """True if the task needs a parallel utterance in another language."""
+        return any(piece.startswith("target") for piece in (self.input, *self.outputs))
+
+
+@dataclass(frozen=True)
+class VocoderCard:
+    """Units -> Audio.
+
+    Attributes:
+        sample_rate_hz: of the audio it makes.
+        frame_rate_hz, vocabulary_size, codebooks: of the units it accepts.
+        units_fingerprint: of the tokenizer whose units it was trained on; "" before it is trained.
+        speakers: names that `synthesize` accepts.
+    """
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    vocabulary_size: int
+    codebooks: int = 1
+    units_fingerprint: str = ""
+    speakers: tuple[str, ...] = ()
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class DecoderCard:
+    """Scores -> ids, one step at a time. `deterministic` is False for a sampler."""
+
+    deterministic: bool = True
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class CorpusCard:
+    """Utterances: audio, text, language, speaker, and the id that parallel utterances share."""
+
+    languages: tuple[str, ...]
+    splits: tuple[str, ...]
+    sample_rate_hz: int
+    speakers: dict[str, str] = field(default_factory=dict)  # language -> the speaker who stands for it
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class MetricCard:
+    """Hypotheses and references -> one number. `better` says which direction is good."""
+
+    unit: str
+    better: Literal["lower", "higher"]
+    compares: Modality = "text"
+    source: str = ""
+
+
+Card = (
+    TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | VocoderCard | DecoderCard | CorpusCard | MetricCard
+)

@@ -1,0 +1,108 @@
+"""How Audio, Units and results show themselves in a notebook or a page: HTML with a player and small pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alm.api.types import Audio, Units
+
+KIND_COLOURS = {"tag": "#c9b6e4", "text": "#b7d7f0", "units": "#f6c9a0", "features": "#f2a7a0", "end": "#d0d0d0"}
+
+
+def wav_bytes(audio: Audio) -> bytes:
+    """The clip as a 16-bit WAV file in memory."""
+    import soundfile as sf
+
+    buffer = io.BytesIO()
+    sf.write(buffer, audio.samples.clamp(-1, 1).T.numpy(), audio.sample_rate_hz, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def player_html(audio: Audio) -> str:
+    data = base64.b64encode(wav_bytes(audio)).decode()
+    return f'<audio controls preload="none" src="data:audio/wav;base64,{data}"></audio>'
+
+
+def audio_html(audio: Audio) -> str:
+    """Player and waveform."""
+    caption = f"{audio.duration_s:.2f} s, {audio.sample_rate_hz} Hz, {audio.num_channels} channel{'s' * (audio.num_channels > 1)}"
+    return f"<div>{player_html(audio)}<br>{picture_html(waveform_figure(audio))}<br><small>{caption}</small></div>"
+
+
+def units_html(units: Units) -> str:
+    """Units over time, and their codes in a line that can be unfolded."""
+    codes = html.escape(str(units.codes.tolist()))
+    caption = f"{units.num_frames} frames at {units.frame_rate_hz:g} Hz, codebook {units.fingerprint}"
+    return f"<div>{picture_html(units_figure(units))}<br><small>{caption}</small><details><summary>codes</summary>{codes}</details></div>"
+
+
+def result_html(result: Any) -> str:
+    """Every emitted piece, the sequence with its spans coloured, and the player."""
+    rows = []
+    for segment in result.segments:
+        shown = html.escape(segment.content) if isinstance(segment.content, str) else f"{segment.content.num_frames} units"
+        rows.append(f"<li><b>{html.escape(segment.language)}</b> {shown}</li>")
+    sound = player_html(result.audio) if result.audio is not None else ""
+    return f"<div><ol>{''.join(rows)}</ol>{sequence_html(result.spans)}{sound}</div>"
+
+
+def sequence_html(spans: Any) -> str:
+    """A bar of the sequence: one block a span, as wide as it is long."""
+    total = max(1, sum(span.stop - span.start for span in spans))
+    blocks = "".join(
+        f'<span title="{span.kind} {span.stop - span.start}" style="display:inline-block;height:16px;background:{KIND_COLOURS[span.kind]};'
+        f'width:{100 * (span.stop - span.start) / total:.3f}%"></span>'
+        for span in spans
+    )
+    legend = " ".join(f'<span style="background:{colour};padding:0 6px">{kind}</span>' for kind, colour in KIND_COLOURS.items())
+    return f'<div style="width:640px;font-size:0;white-space:nowrap">{blocks}</div><small>{legend}</small>'
+
+
+def picture_html(figure: Any) -> str:
+    """A matplotlib figure as an inline PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
+    return f'<img src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _axes(width: float = 7.0, height: float = 1.4) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # no pyplot: nothing global, no backend
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.add_subplot()
+
+
+def waveform_figure(audio: Audio) -> Any:
+    """Amplitude over seconds."""
+    figure, axes = _axes()
+    samples = audio.mono().samples[0].numpy()
+    step = max(1, len(samples) // 4000)
+    axes.plot([i / audio.sample_rate_hz for i in range(0, len(samples), step)], samples[::step], linewidth=0.5)
+    axes.set(xlim=(0, audio.duration_s), ylim=(-1, 1), xlabel="s")
+    return figure
+
+
+def spectrogram_figure(audio: Audio) -> Any:
+    """Log power over seconds and kHz, 25 ms windows."""
+    import torch
+
+    figure, axes = _axes(height=1.8)
+    size = int(0.025 * audio.sample_rate_hz)
+    spectrum = torch.stft(audio.mono().samples[0], size, size // 2, window=torch.hann_window(size), return_complex=True)
+    power = 20 * (spectrum.abs() + 1e-4).log10()
+    axes.imshow(power.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, audio.duration_s, 0, audio.sample_rate_hz / 2000))
+    axes.set(xlabel="s", ylabel="kHz")
+    return figure
+
+
+def units_figure(units: Units) -> Any:
+    """Codes over seconds, a row of dots a codebook."""
+    figure, axes = _axes()
+    for k, codes in enumerate(units.codes.tolist()):
+        axes.plot([f / units.frame_rate_hz for f in range(len(codes))], codes, ".", markersize=3, label=f"codebook {k}")
+    axes.set(xlim=(0, max(units.duration_s, 1e-3)), xlabel="s", ylabel="unit")
+    return figure

@@ -1,0 +1,24 @@
+"""The errors a user can cause. Each says what came, what was wanted, and the fix; the CLI prints them as one line."""
+
+
+class AlmError(ValueError):
+    """A user's mistake or an input that cannot be used: one clear line, exit code 2.
+
+    Args:
+        got: what came ("got 8000 Hz").
+        wanted: what was wanted ("tokenizer 'whisper' wants 16000 Hz"); may be empty.
+        fix: what to do about it ("call audio.resample(16000)").
+    """
+
+    def __init__(self, got: str, wanted: str = "", fix: str = "") -> None:
+        self.got, self.wanted, self.fix = got, wanted, fix
+        message = got if not wanted else f"{got}; wanted {wanted}"
+        super().__init__(f"{message}. Fix: {fix}." if fix else f"{message}.")
+
+
+class UnknownNameError(AlmError, LookupError):
+    """A name that is not registered; the fix names the closest ones."""
+
+
+class VocabularyMismatchError(AlmError):
+    """A checkpoint, cache or vocoder that was made with another vocabulary or codebook."""

@@ -1,0 +1,84 @@
+"""Every extension point of alm. A plugin implements the ones it needs with `@alm.hookimpl`.
+
+Each hook is given `register(name, load, card, options=None)`:
+
+    name:     how recipes name the component; `plugin/name` works always, also when two plugins share a name.
+    load:     a function (options, context) -> component; called when the component is used, not when it is listed.
+    card:     a card, or a function (options, context) -> card for a card that depends on options.
+    options:  the frozen dataclass of the component's options, or None if it has none. Recipe keys are checked against
+              its fields before anything loads.
+
+Registering must import nothing heavy: put torch imports inside the load function.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+PROJECT = "alm"
+PLUGIN_API = 1
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Register = Callable[..., None]
+
+
+@hookspec
+def register_tokenizers(register: Register) -> Any:
+    """Audio -> Units: `load` returns an alm.api.interfaces.Tokenizer, `card` is a TokenizerCard."""
+
+
+@hookspec
+def register_encoders(register: Register) -> Any:
+    """Audio -> Features: `load` returns an Encoder, `card` is an EncoderCard."""
+
+
+@hookspec
+def register_backbones(register: Register) -> Any:
+    """The language model: `load` returns a Backbone, `card` is a BackboneCard."""
+
+
+@hookspec
+def register_prompt_formats(register: Register) -> Any:
+    """Turns <-> Sequence: `load` returns a PromptFormat, `card` is a PromptFormatCard."""
+
+
+@hookspec
+def register_tasks(register: Register) -> Any:
+    """Utterances -> Sample: `register(name, card)` for a task that its TaskCard describes whole; `load` only for more."""
+
+
+@hookspec
+def register_vocoders(register: Register) -> Any:
+    """Units -> Audio: `load` returns a Vocoder, `card` is a VocoderCard."""
+
+
+@hookspec
+def register_decoders(register: Register) -> Any:
+    """Scores -> ids: `load` returns a Decoder, `card` is a DecoderCard."""
+
+
+@hookspec
+def register_corpora(register: Register) -> Any:
+    """Utterances by split: `load` returns a Corpus, `card` is a CorpusCard."""
+
+
+@hookspec
+def register_metrics(register: Register) -> Any:
+    """Hypotheses and references -> a number: `load` returns a Metric, `card` is a MetricCard."""
+
+
+@hookspec
+def register_recipes(register: Register) -> Any:
+    """A folder of YAML recipes: `register(folder)`. Each file is a recipe, named by its stem."""
+
+
+@hookspec
+def register_models(register: Register) -> Any:
+    """A trained checkpoint folder: `register(name, folder)`; `alm.load(name)` opens it."""
+
+
+@hookspec
+def register_demo_tabs(register: Register) -> Any:
+    """A tab of the Gradio page: `register(title, build)`; `build(pipeline)` is called inside a gr.Blocks."""

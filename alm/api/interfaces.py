@@ -1,0 +1,193 @@
+"""What each kind of part must do. Structural: a part needs no base class, it needs these methods.
+
+Every loader is called as `load(options, context)`: the options dataclass it registered, and a LoadContext that finds
+weights. Parts are immutable once loaded and may be shared between requests; what one request needs, its caller holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence as Many
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from alm.api import cards
+from alm.api.types import Audio, Features, Sample, Segment, Sequence, Units, Utterance
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+
+class LoadContext(Protocol):
+    """What a loader may ask for. Card functions get one too; they must not load weights."""
+
+    def folders(self, source: str) -> tuple[Path, ...]:
+        """Local folders of a weight source: `dir:PATH`, `hf:ORG/NAME@REVISION`, `pip:PACKAGE[+PACKAGE...]`.
+
+        Raises:
+            AlmError: an unknown scheme, a missing folder, or a package that is not installed (with the command to
+                install it).
+        """
+        ...
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Audio -> Units."""
+
+    card: cards.TokenizerCard
+
+    def encode(self, audio: Many[Audio]) -> list[Units]:
+        """Units of each clip; a clip's units do not depend on the clips beside it.
+
+        Raises:
+            AlmError: a rate other than the card's, more than one channel, or a clip shorter than one frame.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes what training made (codebook, adapter) as safetensors; `weights: dir:FOLDER` loads it again."""
+        ...
+
+
+@runtime_checkable
+class FeatureTokenizer(Tokenizer, Protocol):
+    """A tokenizer that quantizes features, so that its codebook can be trained on them."""
+
+    def features(self, audio: Many[Audio]) -> list[Features]:
+        """What the codebook quantizes: [F, D] a clip."""
+        ...
+
+    def with_codebook(self, centroids: Tensor) -> FeatureTokenizer:
+        """The same tokenizer with another codebook, [vocabulary_size, D] float32."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Audio -> Features, and the module that projects them to the backbone's width."""
+
+    card: cards.EncoderCard
+
+    def encode(self, audio: Many[Audio]) -> list[Features]: ...
+
+    def build_projector(self, hidden_size: int) -> nn.Module:
+        """A trainable module: values [B, F, D] and mask [B, F] -> [B, ceil(F / frames_per_slot), hidden_size]."""
+        ...
+
+
+class TextTokenizer(Protocol):
+    """The text side of the joint vocabulary (a transformers fast tokenizer has these)."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]: ...
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = ...) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def save_pretrained(self, folder: str) -> Any: ...
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Ids and embeddings -> scores. An nn.Module; sees ids and embeddings, never audio."""
+
+    card: cards.BackboneCard
+    text_tokenizer: TextTokenizer
+
+    def resize(self, vocabulary_size: int) -> None:
+        """Grows the embedding rows (and the tied output rows) to the joint vocabulary; old rows keep their values."""
+        ...
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids [B, S] -> [B, S, D]."""
+        ...
+
+    def hidden(self, embeddings: Tensor, mask: Tensor | None = None, cache: Any = None) -> Tensor:
+        """embeddings [B, S, D], mask [B, S_total] bool -> hidden states [B, S, D]; appends to `cache` if given."""
+        ...
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """hidden [..., D] -> scores over the joint vocabulary [..., V]."""
+        ...
+
+    def new_cache(self) -> Any:
+        """The KV cache of one batch of requests; the caller holds it."""
+        ...
+
+
+@runtime_checkable
+class PromptFormat(Protocol):
+    """Turns <-> Sequence. Encode and decode live in one class, so they cannot disagree."""
+
+    card: cards.PromptFormatCard
+
+    def encode(self, sample: Sample, vocabulary: Any) -> Sequence:
+        """The whole sample, its learnt segments included: what is trained on."""
+        ...
+
+    def prompt(self, sample: Sample, vocabulary: Any) -> Sequence:
+        """The part that is given, up to where the model begins to emit."""
+        ...
+
+    def plan(self, sample: Sample, vocabulary: Any) -> Many[Any]:
+        """What the model may emit, span by span: a list of alm.api.vocabulary.SpanRule."""
+        ...
+
+    def decode(self, ids: Many[int], sample: Sample, vocabulary: Any) -> list[Segment]:
+        """The emitted ids as segments."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Corpus utterances -> a Sample."""
+
+    card: cards.TaskCard
+
+    def build(self, source: Utterance, target: Utterance | None = None) -> Sample: ...
+
+
+@runtime_checkable
+class Vocoder(Protocol):
+    """Units -> Audio. Sees units, never text."""
+
+    card: cards.VocoderCard
+
+    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+        """One clip of sound for each clip of units.
+
+        Raises:
+            AlmError: units of another tokenizer, or a speaker that is not on the card.
+        """
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Chooses the next ids."""
+
+    card: cards.DecoderCard
+
+    def choose(self, scores: Tensor, generator: Generator) -> Tensor:
+        """scores [B, V] with -inf where an id is not allowed -> ids [B] int64."""
+        ...
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """Utterances by split."""
+
+    card: cards.CorpusCard
+
+    def utterances(self, split: str) -> Iterator[Utterance]: ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Hypotheses and references -> one number."""
+
+    card: cards.MetricCard
+
+    def score(self, hypotheses: Many[Any], references: Many[Any], language: str) -> float: ...

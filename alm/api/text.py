@@ -1,0 +1,43 @@
+"""One spelling for training, scoring and comparing text. Knows characters and number words, nothing of models.
+
+Scores depend on spelling rules as much as on models, so the rules live in one function that every metric and every
+text-training recipe calls. In the manner of the Whisper paper's normalizer (arXiv 2212.04356, appendix C), reduced to
+what is the same in every language: case, punctuation, numbers, and optionally accents.
+"""
+
+import re
+import unicodedata
+
+NUMBER = re.compile(r"\d+")
+NOT_WORD = re.compile(r"[^\w\s']|_")
+
+
+def normalize_text(text: str, language: str, *, accents: bool = True) -> str:
+    """Lower-cases, spells digits out, drops punctuation and folds white space.
+
+    Args:
+        text: any Unicode text.
+        language: ISO 639-1 code; digits are spelt in it. Left as digits where num2words does not know the language.
+        accents: False also strips combining marks ("número" -> "numero"), for corpora that spell without them.
+
+    Returns:
+        Words separated by single spaces; the empty string if no word is left.
+    """
+    text = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("`", "'")
+    text = NUMBER.sub(lambda match: f" {_spell(match.group(), language)} ", text)
+    text = NOT_WORD.sub(" ", text)
+    if language != "fr" and language != "it":
+        text = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
+    if not accents:
+        marks = (c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c) or c == "\u0306")
+        text = unicodedata.normalize("NFC", "".join(marks)).replace("ё", "е")
+    return " ".join(text.split())
+
+
+def _spell(digits: str, language: str) -> str:
+    from num2words import num2words  # imported here: alm.api stays light
+
+    try:
+        return str(num2words(int(digits), lang=language)).replace("-", " ").replace(",", " ")
+    except (NotImplementedError, OverflowError):
+        return digits

@@ -1,0 +1,227 @@
+"""The values that pass between stages: Audio, Units, Features, segments, Turn, Sample, Sequence.
+
+Frozen dataclasses that check their own shape when made. torch is imported when a value is made, not when this module
+is: cards and names stay cheap. Shape letters are defined in ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from alm.api.errors import AlmError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Role = Literal["system", "user", "assistant"]
+SLOT_ID = -1  # in Sequence.ids: a position that holds a projected feature frame, not an id
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """Sound whose rate travels with it.
+
+    Raises:
+        AlmError: samples that are not [C, T] float32, not finite, or without a single sample; a rate that is not positive.
+    """
+
+    samples: Tensor  # [C, T] float32, full scale is 1.0
+    sample_rate_hz: int
+
+    def __post_init__(self) -> None:
+        import torch
+
+        shape = tuple(self.samples.shape)
+        if self.samples.dim() != 2 or self.samples.dtype != torch.float32:
+            raise AlmError(f"got samples {shape} {self.samples.dtype}", "[C, T] float32", "use samples.float()[None] for one channel")
+        if shape[0] < 1 or shape[1] < 1:
+            raise AlmError(f"got audio of shape {shape}", "at least one sample", "check that the recording is not empty")
+        if self.sample_rate_hz <= 0:
+            raise AlmError(f"got a sample rate of {self.sample_rate_hz} Hz", "a positive rate", "pass the rate of the file")
+        if not bool(torch.isfinite(self.samples).all()):
+            raise AlmError("got NaN or infinite samples", "finite samples", "record or export the audio again")
+
+    @property
+    def num_channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def num_samples(self) -> int:
+        return int(self.samples.shape[1])
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_samples / self.sample_rate_hz
+
+    def mono(self) -> Audio:
+        """The mean of the channels, [1, T]."""
+        return self if self.num_channels == 1 else replace(self, samples=self.samples.mean(0, keepdim=True))
+
+    def resample(self, sample_rate_hz: int) -> Audio:
+        """The same sound at another rate (windowed-sinc interpolation, torchaudio)."""
+        if sample_rate_hz == self.sample_rate_hz:
+            return self
+        from torchaudio.functional import resample
+
+        return Audio(resample(self.samples, self.sample_rate_hz, sample_rate_hz), sample_rate_hz)
+
+    def _repr_html_(self) -> str:
+        from alm.api.display import audio_html
+
+        return audio_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Discrete audio tokens, with the fingerprint of the tokenizer that made them."""
+
+    codes: Tensor  # [K, F] int64
+    frame_rate_hz: float
+    fingerprint: str
+    durations: Tensor | None = None  # [F] int64, in frames, when repeats are merged
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if self.codes.dim() != 2 or self.codes.dtype != torch.int64:
+            raise AlmError(f"got codes {tuple(self.codes.shape)} {self.codes.dtype}", "[K, F] int64", "use codes.long()[None] for one codebook")
+        if self.durations is not None and self.durations.shape != self.codes.shape[1:]:
+            raise AlmError(f"got {len(self.durations)} durations for {self.codes.shape[1]} frames", "one a frame", "keep them together")
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.codes.shape[1])
+
+    @property
+    def duration_s(self) -> float:
+        frames = self.num_frames if self.durations is None else int(self.durations.sum())
+        return frames / self.frame_rate_hz
+
+    def _repr_html_(self) -> str:
+        from alm.api.display import units_html
+
+        return units_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Continuous frames of an encoder."""
+
+    values: Tensor  # [F, D] float32
+    frame_rate_hz: float
+    fingerprint: str
+    frames_per_slot: int = 1  # frames that the projector joins into one position
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def num_slots(self) -> int:
+        return -(-self.num_frames // self.frames_per_slot)
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A recording that has not been read yet: a path, and the part of it that is meant."""
+
+    path: Path
+    offset_s: float = 0.0
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One piece of a turn. `content` decides the modality; `learn` says whether the loss covers it.
+
+    Audio and AudioFile stand for sound that is still to be tokenized or encoded; a PromptFormat sees str, Units and
+    Features alone.
+    """
+
+    content: str | Audio | AudioFile | Units | Features
+    learn: bool = False
+    language: str = ""
+    speaker: str = ""
+    part: str = ""  # "head" or "tail": the first or second half of the content's units
+
+    @property
+    def modality(self) -> Literal["text", "audio"]:
+        return "text" if isinstance(self.content, str) else "audio"
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What one side says before the other side answers."""
+
+    role: Role
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A conversation that is trained on or answered: the task's tags, the languages, and the turns.
+
+    Attributes:
+        tags: task tags in the order in which their results are emitted, e.g. ("ASR", "AST", "S2ST").
+        languages: source language, then the target language where there is one (ISO 639-1).
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    languages: tuple[str, ...]
+    turns: tuple[Turn, ...]
+
+    def segments(self) -> Iterator[Segment]:
+        for turn in self.turns:
+            yield from turn.segments
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One line of a corpus. Utterances that say the same in several languages share `group`."""
+
+    id: str
+    audio: AudioFile | None
+    text: str
+    language: str
+    speaker: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Positions [start, stop) of a Sequence and what they hold: for display, and to name what a model emitted."""
+
+    start: int
+    stop: int
+    kind: Literal["tag", "text", "units", "features", "end"]
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """Feature frames that take the positions from `start` on, after projection."""
+
+    start: int
+    features: Features
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """What a backbone is trained on: ids, feature slots, loss mask."""
+
+    ids: Tensor  # [S] int64; SLOT_ID where a feature frame goes
+    learn: Tensor  # [S] bool; True where the loss covers predicting this id
+    slots: tuple[Slot, ...] = ()
+    spans: tuple[Span, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+
+def frames_for(duration_s: float, frame_rate_hz: float) -> int:
+    """The one rule by which seconds become whole frames: floor, with a guard against 0.1 + 0.2."""
+    return math.floor(duration_s * frame_rate_hz + 1e-6)

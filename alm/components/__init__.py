@@ -1,0 +1,99 @@
+"""What ships in the box, registered through the same hooks as anyone's. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alm.api.hookspecs import hookimpl
+
+ALM_PLUGIN_API = 1
+
+
+def _late(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module that is imported when it is first called."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"alm.components.{module}"), name)(*arguments)
+
+    return call
+
+
+@hookimpl
+def register_tokenizers(register: Callable[..., None]) -> None:
+    from alm.components.tokenizers.cards import MfccOptions, WhisperTokenizerOptions, mfcc_card, whisper_card
+
+    register("mfcc", _late("tokenizers.mfcc", "load_tokenizer"), mfcc_card, MfccOptions)
+    register("whisper", _late("tokenizers.whisper", "load_tokenizer"), whisper_card, WhisperTokenizerOptions)
+
+
+@hookimpl
+def register_encoders(register: Callable[..., None]) -> None:
+    from alm.components.encoders.cards import WhisperOptions, encoder_card
+
+    register("whisper", _late("encoders.whisper", "load_encoder"), encoder_card, WhisperOptions)
+
+
+@hookimpl
+def register_backbones(register: Callable[..., None]) -> None:
+    from alm.components.backbones.cards import HfOptions, LlamaOptions, hf_card, llama_card
+
+    register("llama", _late("backbones.causal", "load_llama"), llama_card, LlamaOptions)
+    register("hf", _late("backbones.causal", "load_hf"), hf_card, HfOptions)
+
+
+@hookimpl
+def register_prompt_formats(register: Callable[..., None]) -> None:
+    from alm.components.prompts.audiopalm import CARD, AudioPalmFormat
+
+    register("audiopalm", lambda options, context: AudioPalmFormat(), CARD)
+
+
+@hookimpl
+def register_tasks(register: Callable[..., None]) -> None:
+    from alm.components.tasks.speech import TASKS
+
+    for card in TASKS:
+        register(card.tag, card=card)
+
+
+@hookimpl
+def register_vocoders(register: Callable[..., None]) -> None:
+    from alm.components.vocoders.cards import GriffinLimOptions, UnitVocosOptions, griffin_lim_card, unit_vocos_card
+
+    register("unit-vocos", _late("vocoders.unit_vocos", "load_vocoder"), unit_vocos_card, UnitVocosOptions)
+    register("griffin-lim", _late("vocoders.griffin_lim", "load_vocoder"), griffin_lim_card, GriffinLimOptions)
+
+
+@hookimpl
+def register_decoders(register: Callable[..., None]) -> None:
+    from alm.components.decoders.cards import GREEDY_CARD, SAMPLE_CARD, SampleOptions
+
+    register("greedy", _late("decoders.stepwise", "load_greedy"), GREEDY_CARD)
+    register("sample", _late("decoders.stepwise", "load_sample"), SAMPLE_CARD, SampleOptions)
+
+
+@hookimpl
+def register_corpora(register: Callable[..., None]) -> None:
+    from alm.components.corpora.manifests import CutsOptions, PairsOptions, cuts_card, load_cuts, load_pairs, pairs_card
+
+    register("cuts", load_cuts, cuts_card, CutsOptions)
+    register("pairs", load_pairs, pairs_card, PairsOptions)
+
+
+@hookimpl
+def register_metrics(register: Callable[..., None]) -> None:
+    from alm.components.metrics.cards import DNSMOS_CARD, TEXT_CARDS, SpokenOptions, spoken_card
+
+    load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
+    for name, card in TEXT_CARDS.items():
+        register(name, lambda options, context, name=name: load_text(name), card)
+        register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(SpokenOptions(name), None))
+    register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
+
+
+@hookimpl
+def register_recipes(register: Callable[..., None]) -> None:
+    register(Path(__file__).parents[1] / "recipes")

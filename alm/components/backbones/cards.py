@@ -1,0 +1,74 @@
+"""Options and cards of the backbones. Read before anything loads, so it imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from alm.api.cards import BackboneCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+
+
+@dataclass(frozen=True)
+class LlamaOptions:
+    """A Llama-type network with random weights.
+
+    Attributes:
+        text_tokenizer: `dir:` of a fast tokenizer, trained with `alm.train.text_tokenizer`.
+    """
+
+    text_tokenizer: str = ""
+    hidden_size: int = 256
+    layers: int = 6
+    heads: int = 4
+    ffn_size: int = 704
+    max_positions: int = 2048
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class HfOptions:
+    """Any AutoModelForCausalLM.
+
+    Attributes:
+        weights: weight source; a .gguf file in it is read through transformers.
+        lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685) on all linear layers, and the new rows.
+        new_rows: "normal" (the model's initializer) or "zeros": how the audio rows start, unsettled in AudioPaLM.
+    """
+
+    weights: str = ""
+    lora_rank: int = 0
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    new_rows: str = "normal"
+
+
+def llama_card(options: LlamaOptions, context: LoadContext) -> BackboneCard:
+    return BackboneCard(options.hidden_size, options.max_positions, source="arXiv 2302.13971")
+
+
+def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
+    """From config.json alone; a GGUF file has no such file, its sizes are read by the gguf reader when it loads."""
+    (folder,) = context.folders(options.weights)
+    if not (folder / "config.json").exists():
+        size, positions = _gguf_sizes(gguf_file(folder))
+        return BackboneCard(size, positions, pretrained=True)
+    config = json.loads((folder / "config.json").read_text())
+    return BackboneCard(config.get("hidden_size", config.get("n_embd", 0)), config.get("max_position_embeddings", config.get("n_positions", 0)), config.get("tie_word_embeddings", True), True)
+
+
+def gguf_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.gguf"))
+    if not files:
+        raise AlmError(f"got {folder}", "a transformers checkpoint (config.json) or a .gguf file", "check the weight source")
+    return files[0]
+
+
+def _gguf_sizes(path: Path) -> tuple[int, int]:
+    from gguf import GGUFReader
+
+    fields = GGUFReader(path).fields
+    architecture = bytes(fields["general.architecture"].parts[-1]).decode()
+    return int(fields[f"{architecture}.embedding_length"].parts[-1][0]), int(fields[f"{architecture}.context_length"].parts[-1][0])

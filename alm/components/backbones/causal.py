@@ -1,0 +1,99 @@
+"""Decoder-only language models: from scratch (`llama`) or any transformers checkpoint (`hf`). Sees no audio.
+
+AudioPaLM (arXiv 2306.12925): only the embedding matrix grows, and input and output rows stay tied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from alm.api.cards import BackboneCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+from alm.components.backbones.cards import HfOptions, LlamaOptions, gguf_file, hf_card, llama_card
+
+
+class CausalBackbone(nn.Module):
+    """A transformers causal LM as an alm Backbone."""
+
+    def __init__(self, model: Any, text_tokenizer: Any, card: BackboneCard, *, new_rows: str = "normal", freeze_text_rows: bool = False) -> None:
+        super().__init__()
+        self.model, self.text_tokenizer, self.card = model, text_tokenizer, card
+        self.new_rows, self.freeze_text_rows = new_rows, freeze_text_rows
+
+    def resize(self, vocabulary_size: int) -> None:
+        """Grows embedding and tied output rows; the model's answers to text stay as they are, given text-only masks."""
+        table = self.model.get_input_embeddings()
+        old = table.weight.shape[0]
+        if vocabulary_size < len(self.text_tokenizer):
+            raise AlmError(f"got a vocabulary of {vocabulary_size} ids", f"at least the {len(self.text_tokenizer)} of the text tokenizer", "build the vocabulary from this backbone's tokenizer")
+        if vocabulary_size != old:
+            self.model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
+        table = self.model.get_input_embeddings()
+        text = len(self.text_tokenizer)
+        if self.new_rows == "zeros":
+            table.weight.data[text:].zero_()
+        if self.freeze_text_rows:
+            table.weight.requires_grad_(True)
+            table.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:text]), gradient[text:]]))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.model.get_input_embeddings()(ids)
+
+    def hidden(self, embeddings: Tensor, mask: Tensor | None = None, cache: Any = None) -> Tensor:
+        positions = None
+        if mask is not None:
+            positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -embeddings.shape[1] :]
+        output = self.model.base_model(
+            inputs_embeds=embeddings,
+            attention_mask=None if mask is None or bool(mask.all()) else mask.long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return output.last_hidden_state
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        return self.model.get_output_embeddings()(hidden)
+
+    def new_cache(self) -> DynamicCache:
+        return DynamicCache()
+
+
+def load_llama(options: LlamaOptions, context: LoadContext) -> CausalBackbone:
+    """A Llama with random weights; rotary positions, RMS norm, SwiGLU, tied embeddings."""
+    (folder,) = context.folders(options.text_tokenizer)
+    text_tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(text_tokenizer),
+        hidden_size=options.hidden_size,
+        intermediate_size=options.ffn_size,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        max_position_embeddings=options.max_positions,
+        attention_dropout=options.dropout,
+        tie_word_embeddings=True,
+        eos_token_id=text_tokenizer.eos_token_id,
+    )
+    return CausalBackbone(LlamaForCausalLM(config), text_tokenizer, llama_card(options, context))
+
+
+def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
+    """A transformers checkpoint or GGUF file, optionally with LoRA injected through peft."""
+    (folder,) = context.folders(options.weights)
+    extra = {} if (folder / "config.json").exists() else {"gguf_file": gguf_file(folder).name}
+    text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
+    if options.lora_rank:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules="all-linear")
+        model = inject_adapter_in_model(config, model)
+    card = hf_card(options, context)
+    return CausalBackbone(model, text_tokenizer, card, new_rows=options.new_rows, freeze_text_rows=bool(options.lora_rank))

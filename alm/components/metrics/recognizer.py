@@ -1,0 +1,113 @@
+"""Whisper as the judge of speech: recognition and translation into English, greedy, 30 s windows. Sees audio.
+
+Used for baselines and for the metrics that read back what a model said (ASR-BLEU, WER of synthesized speech). Weights as
+for the `whisper` encoder: a transformers folder or packages with a CTranslate2 model.bin.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Many
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+from alm.api.types import Audio
+from alm.components.encoders import ctranslate2
+from alm.components.encoders.whisper import whisper_config
+
+SAMPLE_RATE_HZ = 16_000
+WINDOW_S = 30.0
+MAX_IDS = 160
+BATCH = 8
+
+
+class WhisperRecognizer:
+    """Immutable once loaded."""
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, suppressed: list[int], suppressed_first: list[int]) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.suppressed, self.suppressed_first = suppressed, suppressed_first
+
+    @cached_property
+    def _mel(self) -> WhisperFeatureExtractor:
+        return WhisperFeatureExtractor(feature_size=self.model.config.num_mel_bins)
+
+    @property
+    def multilingual(self) -> bool:
+        return self.tokenizer.token_to_id("<|translate|>") is not None and self.model.config.vocab_size >= 51865
+
+    @torch.inference_mode()
+    def read(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[str]:
+        """Text of each clip.
+
+        Raises:
+            AlmError: a clip that is longer than one window, or a task that this checkpoint has not learnt.
+        """
+        if (task == "translate" or language != "en") and not self.multilingual:
+            raise AlmError(f"got {task} in language {language!r}", "an English-only recognizer transcribes English", "use Whisper base")
+        texts: list[str] = []
+        for start in range(0, len(audio), BATCH):
+            texts += self._read_batch(audio[start : start + BATCH], language, task)
+        return texts
+
+    def _read_batch(self, audio: Many[Audio], language: str, task: str) -> list[str]:
+        clips = [clip.mono().resample(SAMPLE_RATE_HZ).samples[0] for clip in audio]
+        for clip in clips:
+            if len(clip) > WINDOW_S * SAMPLE_RATE_HZ:
+                raise AlmError(f"got {len(clip) / SAMPLE_RATE_HZ:.1f} s", f"at most {WINDOW_S:.0f} s", "cut the clip")
+        mel = self._mel([c.numpy() for c in clips], sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_features"]
+        encoded = self.model.model.encoder(mel).last_hidden_state
+        prefix = [self._id("<|startoftranscript|>"), *([self._id(f"<|{language}|>"), self._id(f"<|{task}|>")] if self.multilingual else []), self._id("<|notimestamps|>")]
+        end, first_special = self._id("<|endoftext|>"), self._id("<|endoftext|>")
+        ids = torch.tensor([prefix] * len(clips))
+        rows: list[list[int]] = [[] for _ in clips]
+        open_rows = [True] * len(clips)
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        step = ids
+        for number in range(MAX_IDS):
+            hidden = self.model.model.decoder(input_ids=step, encoder_hidden_states=encoded, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
+            scores: Tensor = self.model.proj_out(hidden)
+            scores[:, self.suppressed + (self.suppressed_first if number == 0 else [])] = float("-inf")
+            scores[:, first_special + 1 :] = float("-inf")
+            best = scores.argmax(-1)
+            for row, index in enumerate(best.tolist()):
+                if open_rows[row] and index != end:
+                    rows[row].append(index)
+                else:
+                    open_rows[row] = False
+            if not any(open_rows):
+                break
+            step = best[:, None]
+        return [self.tokenizer.decode(row).strip() for row in rows]
+
+    def _id(self, token: str) -> int:
+        index = self.tokenizer.token_to_id(token)
+        if index is None:
+            raise AlmError(f"got token {token!r}", "a token of this recognizer", "use a language that Whisper knows")
+        return int(index)
+
+
+def load_recognizer(weights: str, context: LoadContext) -> WhisperRecognizer:
+    """A recognizer from packages with a CTranslate2 model, or from a transformers folder."""
+    folders = context.folders(weights)
+    parts = sorted(path for folder in folders for path in folder.rglob("model.bin*"))
+    root = parts[0].parent if parts else folders[0]
+    if parts:
+        state = ctranslate2.whisper_state_dict(ctranslate2.read_variables(parts))
+        model = WhisperForConditionalGeneration(whisper_config(state))
+        model.load_state_dict(state)
+        config = json.loads((root / "config.json").read_text())
+        suppressed, first = config["suppress_ids"], config["suppress_ids_begin"]
+    else:
+        model = WhisperForConditionalGeneration.from_pretrained(root)
+        suppressed, first = list(model.generation_config.suppress_tokens or []), list(model.generation_config.begin_suppress_tokens or [])
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return WhisperRecognizer(model, Tokenizer.from_file(str(root / "tokenizer.json")), [i for i in suppressed if i >= 0], first)

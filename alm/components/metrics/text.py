@@ -1,0 +1,53 @@
+"""Text metrics by jiwer and sacrebleu, after alm.api.text.normalize_text without accents. See texts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence as Many
+
+from alm.api.cards import MetricCard
+from alm.api.text import normalize_text
+from alm.components.metrics.cards import TEXT_CARDS
+
+
+class TextMetric:
+    """A corpus-level score of normalized texts."""
+
+    def __init__(self, card: MetricCard, score: Callable[[list[str], list[str]], float]) -> None:
+        self.card, self._score = card, score
+
+    def score(self, hypotheses: Many[str], references: Many[str], language: str) -> float:
+        """Hypotheses against references of one language."""
+        spelt = [[normalize_text(text, language, accents=False) for text in texts] for texts in (hypotheses, references)]
+        return self._score(*spelt)
+
+
+def _wer(hypotheses: list[str], references: list[str]) -> float:
+    import jiwer
+
+    return 100 * jiwer.wer(references, hypotheses)
+
+
+def _cer(hypotheses: list[str], references: list[str]) -> float:
+    import jiwer
+
+    return 100 * jiwer.cer(references, hypotheses)
+
+
+def _bleu(hypotheses: list[str], references: list[str]) -> float:
+    import sacrebleu
+
+    return float(sacrebleu.corpus_bleu(hypotheses, [references], lowercase=True).score)
+
+
+def _chrf(hypotheses: list[str], references: list[str]) -> float:
+    import sacrebleu
+
+    return float(sacrebleu.corpus_chrf(hypotheses, [references]).score)
+
+
+SCORES = {"wer": _wer, "cer": _cer, "bleu": _bleu, "chrf": _chrf}
+
+
+def text_metric(name: str) -> TextMetric:
+    """`wer`, `cer`, `bleu` or `chrf`."""
+    return TextMetric(TEXT_CARDS[name], SCORES[name])

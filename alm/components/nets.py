@@ -1,0 +1,53 @@
+"""Network parts that several components share. Plain tensors in, plain tensors out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over frames, then a two-layer MLP (arXiv 2201.03545, one-dimensional as in Vocos).
+
+    Frames behind a clip's end are zeroed before the convolution, so that a padded batch equals single clips.
+    """
+
+    def __init__(self, size: int, kernel: int = 7, expansion: int = 3, dropout: float = 0.0, scale: float = 0.3) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(size, size, kernel, padding=kernel // 2, groups=size)
+        self.norm = nn.LayerNorm(size)
+        self.expand = nn.Linear(size, expansion * size)
+        self.contract = nn.Linear(expansion * size, size)
+        self.scale = nn.Parameter(torch.full((size,), scale))
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x [B, F, D], mask [B, F] -> [B, F, D]."""
+        y = self.depthwise((x * mask[..., None]).transpose(1, 2)).transpose(1, 2)
+        y = self.contract(F.gelu(self.expand(self.norm(y))))
+        return x + self.scale * F.dropout(y, self.dropout, self.training)
+
+
+class Adapter(nn.Module):
+    """Encoder features -> a narrow space that keeps what was said and how it sounded.
+
+    It is trained with a CTC loss on characters and a reconstruction loss on log-mel frames (alm.train.ctc), as USM-v2 is
+    an encoder further trained with a recognition loss (AudioPaLM, arXiv 2306.12925); the codebook is fitted afterwards.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int = 256, output_size: int = 64, blocks: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(input_size))
+        self.register_buffer("std", torch.ones(input_size))
+        self.enter = nn.Linear(input_size, hidden_size)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(hidden_size, dropout=dropout) for _ in range(blocks))
+        self.leave = nn.Linear(hidden_size, output_size)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """features [B, F, D], mask [B, F] -> [B, F, output_size], each frame with mean 0 and variance 1."""
+        hidden = self.enter((features - self.mean) / self.std)
+        for block in self.blocks:
+            hidden = block(hidden, mask)
+        hidden = self.leave(hidden)
+        return F.layer_norm(hidden, hidden.shape[-1:])

@@ -1,0 +1,119 @@
+"""The `audiopalm` prompt format: task tags in plain text, then the input; every result on a line of its own.
+
+AudioPaLM (arXiv 2306.12925) writes the task in front of the input, tokenized by the ordinary text tokenizer and without
+special tokens: `[ASR French]`, `[AST French English]`, and for combined tasks `[ASR AST S2ST French English]`. How the
+paper marks the end of a piece is not published; here it is a line break, and the text tokenizer's end token closes all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from typing import TYPE_CHECKING
+
+from alm.api.cards import PromptFormatCard
+from alm.api.errors import AlmError, UnknownNameError
+from alm.api.types import SLOT_ID, Features, Sample, Segment, Sequence, Slot, Span, Units
+from alm.api.vocabulary import JointVocabulary, SpanRule
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+LANGUAGES = {"en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ru": "Russian", "de": "German", "zh": "Chinese", "ja": "Japanese", "pt": "Portuguese", "nl": "Dutch"}
+TAGS = ("ASR", "AST", "MT", "TTS", "S2ST", "CONTINUE")
+AUDIO_OUTPUTS = {"TTS", "S2ST", "CONTINUE"}
+MAX_TEXT_IDS, MAX_AUDIO_S = 200, 20.0
+CARD = PromptFormatCard(TAGS, languages=tuple(LANGUAGES), source="arXiv 2306.12925")
+
+
+class AudioPalmFormat:
+    """See the module."""
+
+    card = CARD
+
+    def header(self, sample: Sample) -> str:
+        """`[ASR AST S2ST French English]`.
+
+        Raises:
+            UnknownNameError: a tag or a language that the format does not know.
+        """
+        for tag in sample.tags:
+            if tag not in TAGS:
+                raise UnknownNameError(f"got task tag {tag!r}", "a tag of the audiopalm format", f"one of: {', '.join(TAGS)}")
+        for language in sample.languages:
+            if language not in LANGUAGES:
+                raise UnknownNameError(f"got language {language!r}", "a language of the audiopalm format", f"one of: {', '.join(LANGUAGES)}")
+        names = [LANGUAGES[language] for language in sample.languages]
+        return f"[{' '.join([*sample.tags, *names])}]"
+
+    def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
+        writer = self._written_prompt(sample, vocabulary)
+        for segment in (s for s in sample.segments() if s.learn):
+            writer.segment(segment)
+            writer.ids([vocabulary.separator_id], "end", learn=True)
+        writer.ids([vocabulary.end_id], "end", learn=True)
+        return writer.sequence()
+
+    def prompt(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
+        return self._written_prompt(sample, vocabulary).sequence()
+
+    def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
+        """One span a task, text or units, each ended by a line break; nothing may follow but the end."""
+        max_units = round(MAX_AUDIO_S * vocabulary.frame_rate_hz) * max(1, len(vocabulary.unit_blocks))
+        text = SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS)
+        units = SpanRule("units", vocabulary.separator_id, max_units, min_ids=2)
+        return [units if tag in AUDIO_OUTPUTS else text for tag in sample.tags]
+
+    def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
+        pieces: list[list[int]] = [[]]
+        for index in ids:
+            if index == vocabulary.separator_id:
+                pieces.append([])
+            elif index != vocabulary.end_id:
+                pieces[-1].append(index)
+        segments = []
+        for tag, piece in zip(sample.tags, pieces, strict=False):
+            language = sample.languages[-1] if tag not in ("ASR",) else sample.languages[0]
+            content = vocabulary.units(piece) if tag in AUDIO_OUTPUTS else vocabulary.text(piece)
+            segments.append(Segment(content, True, language))
+        return segments
+
+    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary) -> _Writer:
+        writer = _Writer(vocabulary)
+        writer.ids(vocabulary.text_ids(self.header(sample)), "tag", learn=False)
+        for segment in (s for s in sample.segments() if not s.learn):
+            writer.segment(segment)
+            writer.ids([vocabulary.separator_id], "end", learn=False)
+        return writer
+
+
+class _Writer:
+    """Collects ids, loss mask, slots and spans."""
+
+    def __init__(self, vocabulary: JointVocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._ids: list[int] = []
+        self._learn: list[bool] = []
+        self._slots: list[Slot] = []
+        self._spans: list[Span] = []
+
+    def ids(self, ids: Many[int], kind: Literal["tag", "text", "units", "features", "end"], *, learn: bool) -> None:
+        self._spans.append(Span(len(self._ids), len(self._ids) + len(ids), kind))
+        self._ids += ids
+        self._learn += [learn] * len(ids)
+
+    def segment(self, segment: Segment) -> None:
+        content = segment.content
+        if isinstance(content, str):
+            self.ids(self.vocabulary.text_ids(" " + content), "text", learn=segment.learn)
+        elif isinstance(content, Units):
+            self.ids(self.vocabulary.unit_ids(content), "units", learn=segment.learn)
+        elif isinstance(content, Features):
+            self._slots.append(Slot(len(self._ids), content))
+            self.ids([SLOT_ID] * content.num_slots, "features", learn=False)
+        else:
+            raise AlmError(f"got {type(content).__name__} in a prompt", "text, Units or Features", "tokenize or encode the audio first")
+
+    def sequence(self) -> Sequence:
+        import torch
+
+        return Sequence(torch.tensor(self._ids), torch.tensor(self._learn), tuple(self._slots), tuple(self._spans))

@@ -1,0 +1,17 @@
+"""The `whisper` tokenizer: Whisper encoder layers, optionally an adapter, then k-means."""
+
+from __future__ import annotations
+
+from alm.api.interfaces import LoadContext
+from alm.components.codebook import Codebook
+from alm.components.encoders import whisper
+from alm.components.tokenizers.cards import WhisperTokenizerOptions, whisper_card
+from alm.components.tokenizers.quantized import QuantizedTokenizer
+
+
+def load_tokenizer(options: WhisperTokenizerOptions, context: LoadContext) -> QuantizedTokenizer:
+    encoder = whisper.load_encoder(options.encoder(), context)
+    codebook = Codebook.load(context.folders(options.codebook)[0]) if options.codebook else None
+    adapter = encoder.adapter
+    save = None if adapter is None else lambda folder: whisper.save_adapter(adapter, folder)
+    return QuantizedTokenizer(encoder.encode, whisper_card(options, context), codebook, save)

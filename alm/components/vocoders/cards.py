@@ -1,0 +1,71 @@
+"""Options and cards of the vocoders. Read before anything loads, so it imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from alm.api.cards import VocoderCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+
+VOCODER_FILE = "vocoder.safetensors"
+VOCODER_CARD = "vocoder.json"
+
+
+@dataclass(frozen=True)
+class UnitVocosOptions:
+    """Attributes:
+    weights: weight source of a trained vocoder, or "" before training.
+    vocabulary_size, frame_rate_hz: of the units, before training; a trained one knows its own.
+    hidden_size, blocks: of the ConvNeXt network.
+    hop_samples, fft_samples: of the iSTFT head.
+    """
+
+    weights: str = ""
+    vocabulary_size: int = 1024
+    frame_rate_hz: float = 25.0
+    sample_rate_hz: int = 16_000
+    hidden_size: int = 320
+    blocks: int = 8
+    hop_samples: int = 160
+    fft_samples: int = 640
+
+
+@dataclass(frozen=True)
+class GriffinLimOptions:
+    """Attributes:
+    weights: weight source of a trained unit-vocos whose mel head gives the spectrogram.
+    iterations: of the phase search.
+    """
+
+    weights: str = ""
+    iterations: int = 32
+
+
+def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderCard:
+    if options.weights:
+        return saved_card(context.folders(options.weights)[0])
+    return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
+
+
+def griffin_lim_card(options: GriffinLimOptions, context: LoadContext) -> VocoderCard:
+    if not options.weights:
+        raise AlmError("got vocoder 'griffin-lim' without weights", "a trained unit-vocos, whose spectrogram it inverts", "set `weights: dir:...`")
+    return saved_card(context.folders(options.weights)[0])
+
+
+def saved_card(folder: Path) -> VocoderCard:
+    """The card of a trained vocoder, from its JSON file.
+
+    Raises:
+        AlmError: no trained vocoder in the folder.
+    """
+    path = folder / VOCODER_CARD
+    if not path.exists():
+        raise AlmError(f"got {folder}, which has no {VOCODER_CARD}", "a folder with a trained vocoder", "train it with a recipe of objective vocoder")
+    content = json.loads(path.read_text())["card"]
+    content["speakers"] = tuple(content["speakers"])
+    content["trainable"] = tuple(content["trainable"])
+    return VocoderCard(**content)

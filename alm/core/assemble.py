@@ -1,0 +1,55 @@
+"""Puts backbone, vocabulary and projector together, for training and for serving alike. Loads no tokenizer, no vocoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from alm.api.batching import pad_frames
+from alm.api.types import SLOT_ID, Slot
+from alm.api.vocabulary import JointVocabulary
+from alm.core.parts import Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The language model of a recipe."""
+
+    backbone: Any
+    projector: nn.Module | None
+    vocabulary: JointVocabulary
+
+
+def assemble(parts: Parts) -> Model:
+    """The backbone with its vocabulary grown, and the projector if the recipe has an encoder."""
+    backbone = parts.load("backbone")
+    vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None)
+    backbone.resize(len(vocabulary))
+    reads_features = parts.has("encoder")
+    projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None
+    return Model(backbone, projector, vocabulary)
+
+
+def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, slots: list[tuple[int, Slot]]) -> Tensor:
+    """ids [B, S] and the feature slots of its rows -> [B, S, D]."""
+    embeddings = backbone.embed(ids.clamp(min=0))
+    if not slots:
+        return embeddings
+    assert projector is not None, "a format writes slots only where the recipe has an encoder"
+    values, mask = pad_frames([slot.features.values.to(embeddings.device) for _, slot in slots])
+    projected = projector(values, mask)
+    embeddings = embeddings.clone()
+    for (row, slot), frames in zip(slots, projected, strict=True):
+        count = slot.features.num_slots
+        assert bool((ids[row, slot.start : slot.start + count] == SLOT_ID).all()), "slots and placeholders must agree"
+        embeddings[row, slot.start : slot.start + count] = frames[:count]
+    return embeddings
+
+
+def prompt_embeddings(model: Model, sequence: Any) -> Tensor:
+    """One prompt -> [S, D]."""
+    with torch.inference_mode():
+        return input_embeddings(model.backbone, model.projector, sequence.ids[None], [(0, slot) for slot in sequence.slots])[0]

@@ -1,0 +1,95 @@
+"""Proves from cards alone that the parts of a recipe fit together, before any weight is loaded. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from alm.api.errors import AlmError
+from alm.core.config import TaskConfig
+from alm.core.parts import Parts, component_card, load_task
+from alm.core.plugins import did_you_mean
+
+Problem = tuple[str, str, str]  # got, wanted, fix
+
+NEEDS = {"lm": ("backbone", "prompt"), "ctc": ("encoder",), "kmeans": ("tokenizer",), "bpe": (), "vocoder": ("tokenizer", "vocoder")}
+TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder"}
+
+
+def check_recipe(parts: Parts) -> list[Problem]:
+    """Every misfit, as (got, wanted, fix); an empty list means that the recipe fits."""
+    return list(_problems(parts))
+
+
+def _problems(parts: Parts) -> Iterator[Problem]:
+    recipe, cards = parts.recipe, {}
+    for kind in recipe.parts:
+        try:
+            cards[kind] = parts.planned_card(kind)
+        except AlmError as error:
+            yield error.got, error.wanted, error.fix
+    for corpus in recipe.data.corpora:
+        if parts.left_out(corpus):
+            continue
+        try:
+            card = component_card(parts.found, "corpus", corpus.use, corpus.options, parts.context)
+        except AlmError as error:
+            yield error.got, error.wanted, error.fix
+            continue
+        for language in corpus.languages:
+            if card.languages and language not in card.languages:
+                yield f"got language {language!r} of corpus {corpus.use!r}", "a language that it has", did_you_mean(language, card.languages)
+    objective = recipe.train.objective
+    for kind in NEEDS[objective]:
+        if kind not in recipe.parts:
+            yield f"recipe {recipe.name!r} of objective {objective} has no {kind}", f"parts.{kind}", f"add `{kind}: {{use: NAME}}` under parts"
+    if not recipe.data.corpora:
+        yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
+    trained = TRAINS.get(objective)
+    if trained in cards and objective not in cards[trained].trainable:
+        yield f"got objective {objective} for {trained} {recipe.parts[trained].use!r}", f"one of {list(cards[trained].trainable) or 'none'}", "choose another objective or part"
+    if "vocoder" in cards and "tokenizer" in cards:
+        yield from _vocoder_fits(cards["vocoder"], cards["tokenizer"], recipe.parts["vocoder"].use)
+    for task in recipe.data.tasks:
+        yield from _task_fits(parts, task, cards)
+
+
+def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
+    if vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
+        yield f"got a tokenizer of {tokenizer.frame_rate_hz:g} units/s", f"vocoder {name!r} wants {vocoder.frame_rate_hz:g}", "change the tokenizer's stride or train a vocoder for this rate"
+    if vocoder.vocabulary_size != tokenizer.vocabulary_size:
+        yield f"got a tokenizer with {tokenizer.vocabulary_size} units", f"vocoder {name!r} wants {vocoder.vocabulary_size}", "use the vocoder's tokenizer or train a vocoder for this one"
+    elif vocoder.units_fingerprint and vocoder.units_fingerprint != tokenizer.fingerprint:
+        yield (
+            f"got units of codebook {tokenizer.fingerprint or '(untrained)'}",
+            f"vocoder {name!r} was made for units of codebook {vocoder.units_fingerprint}",
+            "use the vocoder's own tokenizer or train a vocoder for this codebook",
+        )
+    if vocoder.codebooks != tokenizer.codebooks:
+        yield f"got a tokenizer with {tokenizer.codebooks} codebooks", f"vocoder {name!r} wants {vocoder.codebooks}", "use the vocoder's own tokenizer"
+
+
+def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterator[Problem]:
+    try:
+        card = load_task(parts.found, task.use).card
+    except AlmError as error:
+        yield error.got, error.wanted, error.fix
+        return
+    prompt = cards.get("prompt")
+    if prompt is not None:
+        for tag in card.tag.split():
+            if tag not in prompt.tags:
+                yield f"got task tag {tag!r}", f"a tag registered by prompt format {parts.recipe.parts['prompt'].use!r}", did_you_mean(tag, prompt.tags)
+        for language in (*task.source, *task.target):
+            if prompt.languages and language not in prompt.languages:
+                yield f"task {task.use!r}: got language {language!r}", "a language that the prompt format names", did_you_mean(language, prompt.languages)
+    for metric in card.metrics:
+        if metric not in parts.found.names("metric"):
+            yield f"task {task.use!r}: got metric {metric!r}", "a registered metric", did_you_mean(metric, parts.found.names("metric"))
+    if task.audio not in ("units", "features"):
+        yield f"task {task.use!r}: got audio {task.audio!r}", "units or features", did_you_mean(task.audio, ("units", "features"))
+    takes_units = card.input.endswith("audio") and task.audio == "units" or "head" in card.input
+    if (takes_units or any("audio" in piece for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
+        yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"
+    if card.input.endswith("audio") and task.audio == "features" and "encoder" not in parts.recipe.parts:
+        yield f"task {task.use!r} reads features", "parts.encoder", "add `encoder: {use: NAME}` under parts"

@@ -1,0 +1,129 @@
+"""Checkpoint folders: safetensors, recipe.yaml, vocabulary.json, README.md. Written whole or not at all. Never pickles."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from alm.api.errors import AlmError
+from alm.api.vocabulary import JointVocabulary
+from alm.core.config import PartConfig, RecipeConfig, to_yaml
+from alm.core.parts import Parts
+
+MODEL_FILE = "model.safetensors"
+TRAINING_ONLY = ("heads.safetensors", "heads.json", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `target` when the block ends without an error.
+
+    Raises:
+        AlmError: a place that cannot be written to.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.new-"))
+    except OSError as error:
+        raise AlmError(f"got folder {target}, which cannot be written ({error.strerror})", "a writable place", "choose another folder") from error
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as handle:
+                    os.fsync(handle.fileno())
+        os.chmod(temporary, 0o755)
+        old = target.with_name(f".{target.name}.old")
+        if target.exists():
+            os.replace(target, old)
+        os.replace(temporary, target)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_model_card(folder: Path, recipe: RecipeConfig) -> None:
+    """README.md: what was trained from what, as Hugging Face model cards have it."""
+    parts = "\n".join(f"- {kind}: `{part.use}`" for kind, part in recipe.parts.items())
+    corpora = "\n".join(f"- `{corpus.use}` {' '.join(corpus.languages)}" for corpus in recipe.data.corpora) or "- none"
+    tasks = "\n".join(f"- `{task.use}` (weight {task.weight:g}, {task.audio})" for task in recipe.data.tasks) or "- none"
+    text = f"# {recipe.name}\n\n{recipe.description}\n\nObjective: {recipe.train.objective}. Recipe: recipe.yaml.\n\n## Parts\n{parts}\n\n## Data\n{corpora}\n\n## Tasks\n{tasks}\n"
+    (folder / "README.md").write_text(text)
+
+
+def save_checkpoint(folder: Path, backbone: Any, projector: Any, vocabulary: JointVocabulary, parts: Parts, *, half: bool) -> None:
+    """A folder that is whole by itself: weights, vocabulary, recipe, and copies of every `dir:` source of its parts.
+
+    Weights that training did not touch and a weight source still holds (a frozen LLM under LoRA) are not written.
+    """
+    state = {f"backbone.{name}": value for name, value in trained_state(backbone, vocabulary).items()}
+    if projector is not None:
+        state |= {f"projector.{name}": value for name, value in projector.state_dict().items()}
+    state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone() for name, value in state.items()}
+    save_file(state, folder / MODEL_FILE)
+    vocabulary.save(folder)
+    copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in parts.recipe.parts.items()}
+    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied)))
+
+
+def load_state(folder: Path, backbone: Any, projector: Any, vocabulary: JointVocabulary) -> None:
+    """Reads model.safetensors into a model of the same vocabulary.
+
+    Raises:
+        AlmError: a folder without weights, or weights of another network.
+        VocabularyMismatchError: a checkpoint of another vocabulary.
+    """
+    if not (folder / MODEL_FILE).exists():
+        raise AlmError(f"got {folder}, which has no {MODEL_FILE}", "a checkpoint folder of alm", "train one with `alm train`")
+    vocabulary.check_saved(folder)
+    state = load_file(folder / MODEL_FILE)
+    targets = {f"backbone.{n}": p for n, p in backbone.state_dict(keep_vars=True).items()}
+    if projector is not None:
+        targets |= {f"projector.{n}": p for n, p in projector.state_dict(keep_vars=True).items()}
+    rows = NEW_ROWS_KEY
+    for name, value in state.items():
+        if name == rows:
+            table = backbone.model.get_input_embeddings().weight
+            table.data[-len(value) :] = value.to(table.dtype)
+        elif name not in targets or targets[name].shape != value.shape:
+            wanted = tuple(targets[name].shape) if name in targets else "no such weight"
+            raise AlmError(f"got weight {name} {tuple(value.shape)} in {folder}", str(wanted), "load the checkpoint with its own recipe.yaml")
+        else:
+            targets[name].data.copy_(value)
+
+
+NEW_ROWS_KEY = "backbone.new_rows"
+
+
+def trained_state(backbone: Any, vocabulary: JointVocabulary) -> dict[str, Any]:
+    """What must be kept of a backbone: all of it, or under LoRA the adapters and the new rows."""
+    state = backbone.state_dict(keep_vars=True)
+    if not getattr(backbone, "freeze_text_rows", False):
+        seen: dict[int, str] = {}
+        return {n: v for n, v in state.items() if seen.setdefault(v.data_ptr(), n) == n}  # tied rows once
+    table = backbone.model.get_input_embeddings().weight
+    kept = {n: v for n, v in state.items() if "lora_" in n}
+    return {**kept, "new_rows": table[vocabulary.blocks[0].size :]}
+
+
+def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path) -> PartConfig:
+    """The part with each `dir:` option copied into the checkpoint and pointing there. The text tokenizer is there already."""
+    options = dict(part.options)
+    for key, value in options.items():
+        if isinstance(value, str) and value.startswith(("dir:", "run:")):
+            if key == "text_tokenizer":
+                options[key] = "dir:text_tokenizer"
+                continue
+            target = f"{kind}-{key}"
+            shutil.copytree(parts.context.folders(value)[0], folder / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*TRAINING_ONLY))
+            options[key] = f"dir:{target}"
+    return PartConfig(part.use, options)

@@ -1,0 +1,277 @@
+"""YAML -> OmegaConf -> frozen dataclasses, once. Beyond this file nobody sees a DictConfig. Imports no torch.
+
+A recipe names its parts by registered names and gives their options; `extends` names another recipe or a file beside
+it; command-line overrides are `key=value` with dots.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alm.api.errors import AlmError, UnknownNameError
+from alm.core.plugins import Registry, did_you_mean, registry
+
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder")
+PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder")
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    """A part by its registered name; `options` are its own, checked against its options dataclass."""
+
+    use: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """A corpus in the mixture. `languages` empty means all that it has.
+
+    Attributes:
+        optional: left out where its folder is missing (speech that a tool makes, which no repository carries).
+    """
+
+    use: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """A task in the mixture: `use` is one registered task, or several joined by spaces for a combined one.
+
+    Attributes:
+        weight: share of samples, relative to the other tasks.
+        source, target: languages to use; empty means all.
+        audio: "units" or "features": how source audio enters the model.
+    """
+
+    use: str = ""
+    weight: float = 1.0
+    source: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    audio: str = "units"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    corpora: tuple[CorpusConfig, ...] = ()
+    tasks: tuple[TaskConfig, ...] = ()
+    normalize_text: bool = True
+    accents: bool = True
+    max_duration_s: float = 20.0
+    batch_positions: int = 4096
+    validation_split: str = "dev"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how to train. Training stops at the first limit reached; 0 means no limit.
+
+    Attributes:
+        init: weight source of an earlier run of the same objective to start from, or "".
+    """
+
+    objective: str = "lm"
+    steps: int = 0
+    tokens: int = 0
+    minutes: float = 0.0
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_steps: int = 100
+    weight_decay: float = 0.05
+    dropout: float = 0.1
+    unit_dropout: float = 0.0
+    gradient_clip: float = 1.0
+    seed: int = 0
+    validate_every_steps: int = 500
+    save_every_minutes: float = 5.0
+    init: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """One system: its parts, its data, its training."""
+
+    name: str = ""
+    description: str = ""
+    parts: dict[str, PartConfig] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def part(self, kind: str) -> PartConfig:
+        """The part of a kind.
+
+        Raises:
+            AlmError: the recipe has none.
+        """
+        if kind not in self.parts:
+            raise AlmError(f"recipe {self.name!r} has no {kind}", f"parts.{kind}", f"add `{kind}: {{use: NAME}}` under parts")
+        return self.parts[kind]
+
+
+def recipe_path(name: str, found: Registry | None = None) -> Path:
+    """The file of a recipe given by path, by checkpoint folder or by registered name.
+
+    Raises:
+        UnknownNameError: no such recipe, with close names.
+    """
+    path = Path(name)
+    if path.is_dir() and (path / "recipe.yaml").exists():
+        return path / "recipe.yaml"
+    if path.suffix in (".yaml", ".yml"):
+        if not path.exists():
+            raise UnknownNameError(f"got recipe file {name!r}, which does not exist", "a YAML file or a recipe's name", "check the path")
+        return path
+    known = recipes(found)
+    hits = [p for label, p in known.items() if label == name or label.split("/")[-1] == name]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise AlmError(f"recipe {name!r} is in several plugins", "one of them", "write " + " or ".join(k for k, p in known.items() if p in hits))
+    raise UnknownNameError(f"got recipe {name!r}", "a recipe's name or a YAML file", did_you_mean(name, [label.split("/")[-1] for label in known]))
+
+
+def recipes(found: Registry | None = None) -> dict[str, Path]:
+    """`plugin/name` -> file, of every registered recipe folder."""
+    folders = (found or registry()).recipe_folders
+    return {f"{plugin}/{path.stem}": path for plugin, folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = None) -> RecipeConfig:
+    """Reads a recipe, its `extends` chain and the overrides, and checks every key.
+
+    Raises:
+        AlmError: an unknown key (with "did you mean"), a wrong type, a cycle of `extends`, a file that is not YAML.
+    """
+    merged = _read_chain(recipe_path(name, found), found, ())
+    try:
+        for override in overrides:
+            if "=" not in override or override.startswith("-"):
+                raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        content = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the override") from error
+    assert isinstance(content, dict)
+    recipe = _build(RecipeConfig, content, f"recipe {name!r}")
+    if recipe.train.objective not in OBJECTIVES:
+        raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
+    for kind in recipe.parts:
+        if kind not in PART_KINDS:
+            raise UnknownNameError(f"recipe {name!r}: got part {kind!r}", "a kind of part", did_you_mean(kind, PART_KINDS))
+    return recipe
+
+
+def to_yaml(recipe: RecipeConfig) -> str:
+    """The resolved recipe, as `load_recipe` reads it again."""
+    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
+
+
+def build_options(options_type: type | None, options: dict[str, Any], where: str) -> Any:
+    """The options dataclass of a component from a recipe's mapping; unknown keys are refused."""
+    if options_type is None:
+        if options:
+            raise UnknownNameError(f"{where}: got option {next(iter(options))!r}", "no options: this component has none", "remove it")
+        return None
+    return _build(options_type, options, where)
+
+
+def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> DictConfig:
+    if path in seen:
+        raise AlmError(f"recipe {path.name} extends itself through {' -> '.join(p.stem for p in seen)}", "a chain that ends", "remove one extends")
+    try:
+        content = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AlmError(f"recipe {path} cannot be read ({reason})", "a YAML file", "correct the file") from error
+    if not isinstance(content, DictConfig):
+        raise AlmError(f"recipe {path} holds no mapping", "keys like parts, data, train", "see `alm plugins --recipes`")
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    beside = path.parent / f"{base}.yaml"
+    base_path = beside if beside.exists() and beside != path else recipe_path(str(base), found)
+    merged = OmegaConf.merge(_read_chain(base_path, found, (*seen, path)), content)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+SHORTHAND = (PartConfig, CorpusConfig)  # their own options stand beside `use`
+
+
+def _build(kind: Any, content: dict[str, Any], where: str) -> Any:
+    fields = typing.get_type_hints(kind)
+    content = dict(content)
+    if kind in SHORTHAND:
+        own = {key: content.pop(key) for key in list(content) if key not in fields}
+        content["options"] = {**content.get("options", {}), **own}
+    values = {}
+    for key, value in content.items():
+        if key not in fields:
+            raise UnknownNameError(f"{where}: got key {key!r}", f"a key of {kind.__name__}", did_you_mean(str(key), fields))
+        values[key] = _convert(fields[key], value, f"{where}: {key}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise AlmError(f"{where}: {error}", f"all required keys of {kind.__name__}", "add the missing key") from error
+
+
+NESTED: dict[Any, Any] = {DataConfig: DataConfig, TrainConfig: TrainConfig}
+LISTS = {tuple[CorpusConfig, ...]: CorpusConfig, tuple[TaskConfig, ...]: TaskConfig}
+
+
+def _convert(wanted: Any, value: Any, where: str) -> Any:
+    if wanted in NESTED:
+        return _build(NESTED[wanted], _mapping(value, where), where)
+    if wanted in LISTS:
+        if not isinstance(value, list):
+            raise AlmError(f"{where}: got {value!r}", "a list", "begin each entry with `- use: NAME`")
+        return tuple(_build(LISTS[wanted], _mapping(entry, where), f"{where}[{i}]") for i, entry in enumerate(value))
+    if wanted == dict[str, PartConfig]:
+        return {name: _build(PartConfig, _mapping(entry, where), f"{where}.{name}") for name, entry in _mapping(value, where).items() if entry is not None}
+    if wanted == dict[str, Any]:
+        return _mapping(value, where)
+    if wanted in (tuple[str, ...], tuple[int, ...], tuple[float, ...]):
+        if not isinstance(value, list | tuple):
+            raise AlmError(f"{where}: got {value!r}", "a list", f"write [{value}]")
+        item = wanted.__args__[0]
+        return tuple(_convert(item, entry, where) for entry in value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(wanted, type) and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+        raise AlmError(f"{where}: got {value!r}", f"a value of type {wanted.__name__}", "correct it")
+    return value
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise AlmError(f"{where}: got {value!r}", "a mapping", "write `key: value` lines under it")
+    return {str(key): entry for key, entry in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PartConfig):
+        return {"use": value.use, **_plain(value.options)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        entries = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, CorpusConfig):
+            entries = {**{k: v for k, v in entries.items() if k != "options"}, **entries["options"]}
+        return entries
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

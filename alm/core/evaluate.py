@@ -1,0 +1,116 @@
+"""Scores a model on a split or a manifest, task by task, with the metrics that the tasks name. Sees results, not parts."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alm.api.errors import AlmError
+from alm.api.types import Audio, AudioFile, Utterance
+from alm.core.parts import load_component, load_task
+from alm.core.pipeline import Pipeline, Request
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one task in one pair of languages."""
+
+    task: str
+    languages: str  # "en" or "es-en"
+    metric: str
+    value: float
+    unit: str
+    clips: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.lower().replace(' ', '+')}/{self.languages}/{self.metric}"
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """JSON lines with `audio`, `text`, `language`, `speaker` and optionally `group`; audio paths start from the file.
+
+    Raises:
+        AlmError: a line that is not such an object, with its number.
+    """
+    if not path.is_file():
+        raise AlmError(f"got manifest {path}, which does not exist", "a JSON-lines file", "check the path")
+    utterances = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            audio = AudioFile(path.parent / entry["audio"]) if entry.get("audio") else None
+            utterances.append(Utterance(str(entry.get("id", number)), audio, entry["text"], entry["language"], entry.get("speaker", ""), str(entry.get("group", number))))
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise AlmError(f"{path} line {number}: {type(error).__name__} {error}", "an object with audio, text, language, speaker", "correct the line") from error
+    if not utterances:
+        raise AlmError(f"got manifest {path} without a line", "at least one", "add lines")
+    return utterances
+
+
+def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance]) -> list[tuple[Utterance, Utterance]]:
+    """(source, target) of each request of a task, in the languages that the model was trained on; target is source
+    for tasks in one language."""
+    task = load_task(pipeline.parts.found, use)
+    configs = [c for c in pipeline.recipe.data.tasks if c.use == use]
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        groups[utterance.group].append(utterance)
+    pairs: dict[tuple[str, str], tuple[Utterance, Utterance]] = {}
+    for config in configs:
+        for members in groups.values():
+            for source in members:
+                if config.source and source.language not in config.source:
+                    continue
+                targets = [source] if not task.card.needs_target else [t for t in members if t.language != source.language]
+                for target in targets:
+                    if not task.card.needs_target or not config.target or target.language in config.target:
+                        pairs[source.id, target.id] = (source, target)
+    return list(pairs.values())
+
+
+def evaluate(pipeline: Pipeline, use: str, utterances: list[Utterance], *, max_clips: int = 0, on_done: Callable[[int], None] | None = None) -> tuple[list[Score], list[dict[str, Any]]]:
+    """Scores of a task on utterances, a group of languages at a time, and the outputs beside their references.
+
+    Args:
+        max_clips: of each pair of languages; 0 takes all.
+        on_done: called with the number of requests that were answered.
+    """
+    task = load_task(pipeline.parts.found, use)
+    by_languages: dict[str, list[tuple[Utterance, Utterance]]] = defaultdict(list)
+    for source, target in pairs_of(pipeline, use, utterances):
+        by_languages[source.language if target is source else f"{source.language}-{target.language}"].append((source, target))
+    scores, rows = [], []
+    for languages, pairs in sorted(by_languages.items()):
+        pairs = pairs[:max_clips] if max_clips else pairs
+        requests = [_request(use, task.card.input, source, target) for source, target in pairs]
+        results = pipeline.run_batch(requests, on_done=on_done)
+        references = [target.text for _, target in pairs]
+        for metric in task.card.metrics:
+            component = load_component(pipeline.parts.found, "metric", metric, {}, pipeline.parts.context)
+            hypotheses = [r.text for r in results] if component.card.compares == "text" else [r.audio or silence() for r in results]
+            value = component.score(hypotheses, references, languages.split("-")[-1])
+            scores.append(Score(use, languages, metric, round(value, 2), component.card.unit, len(pairs)))
+        for (source, target), result in zip(pairs, results, strict=True):
+            rows.append({"task": use, "source": source.id, "target": target.id, "reference": target.text, "texts": result.texts, "result": result})
+    return scores, rows
+
+
+def silence() -> Audio:
+    """A second of silence: what a metric of audio gets where a model emitted nothing, so that it counts as wrong."""
+    import torch
+
+    return Audio(torch.zeros(1, 16_000), 16_000)
+
+
+def _request(use: str, piece: str, source: Utterance, target: Utterance) -> Request:
+    content = source.text if piece.endswith("text") else source.audio
+    if content is None:
+        raise AlmError(f"utterance {source.id!r} has no audio", f"audio for task {use}", "choose a text task")
+    return Request(use, content, source.language, "" if target is source else target.language)

@@ -1,0 +1,127 @@
+"""The generation loop: ids and embeddings in, ids out. Never sees audio or text.
+
+A request carries a plan: spans of one modality each, with the id that ends them and a limit. The mask built from the
+plan is what keeps a model from writing text into audio, and what ends runaway silence. Requests are batched with left
+padding; each has its own plan and its own random generator, so a request's result does not depend on its neighbours'
+randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence as Many
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alm.api.errors import AlmError
+from alm.api.interfaces import Backbone, Decoder
+from alm.api.vocabulary import JointVocabulary, SpanRule
+
+
+@dataclass
+class Progress:
+    """Where one request stands in its plan. Held by the loop, one a request."""
+
+    plan: Many[SpanRule]
+    rule: int = 0
+    position: int = 0
+    emitted: list[int] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.rule >= len(self.plan)
+
+    def advance(self, chosen: int) -> None:
+        """Takes one emitted id; a stop id moves on to the next span."""
+        self.emitted.append(chosen)
+        if chosen == self.plan[self.rule].stop_id:
+            self.rule, self.position = self.rule + 1, 0
+        else:
+            self.position += 1
+
+
+@torch.inference_mode()
+def generate(
+    backbone: Backbone,
+    embeddings: Many[Tensor],
+    plans: Many[Many[SpanRule]],
+    vocabulary: JointVocabulary,
+    decoder: Decoder,
+    seed: int = 0,
+    on_step: Callable[[int], None] | None = None,
+) -> list[list[int]]:
+    """Continues each prompt by its plan.
+
+    Args:
+        embeddings: one prompt a request, [S, D], slots already projected.
+        plans: the spans each request may emit, in order.
+        decoder: chooses among the allowed ids.
+        seed: of the sampler; each request gets its own generator.
+        on_step: called with the number of requests still running, for a progress bar.
+
+    Returns:
+        The emitted ids of each request, stop ids included.
+
+    Raises:
+        AlmError: a prompt and plan that are longer than the backbone's positions.
+    """
+    longest = max(len(e) + sum(rule.max_ids + 1 for rule in plan) for e, plan in zip(embeddings, plans, strict=True))
+    if longest > backbone.card.max_positions:
+        raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
+    requests = [Progress(plan) for plan in plans]
+    for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed):
+        if on_step:
+            on_step(step)
+    return [request.emitted for request in requests]
+
+
+def generate_steps(
+    backbone: Backbone,
+    embeddings: Many[Tensor],
+    requests: list[Progress],
+    vocabulary: JointVocabulary,
+    decoder: Decoder,
+    seed: int = 0,
+) -> Iterator[int]:
+    """One step of every running request at a time; yields how many still run. Results grow in `requests`."""
+    padded, mask = _left_pad(embeddings)
+    device = padded.device
+    generators = [torch.Generator().manual_seed(seed) for _ in requests]
+    masks: dict[tuple[Any, ...], Tensor] = {}
+    cache = backbone.new_cache()
+    step_input = padded
+    while not all(request.done for request in requests):
+        hidden = backbone.hidden(step_input, mask, cache)[:, -1]  # [B, D]
+        scores = backbone.scores(hidden).float().cpu()  # [B, V]
+        chosen = [
+            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoder, generators[row], masks)
+            for row, request in enumerate(requests)
+        ]
+        for request, index in zip(requests, chosen, strict=True):
+            if not request.done:
+                request.advance(index)
+        yield sum(not request.done for request in requests)
+        step_input = backbone.embed(torch.tensor(chosen, device=device)[:, None])  # [B, 1, D]
+        mask = torch.cat([mask, mask.new_ones(len(requests), 1)], dim=1)
+
+
+def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, decoder: Decoder, generator: torch.Generator, masks: dict) -> int:
+    rule, position = request.plan[request.rule], request.position
+    books = max(1, len(vocabulary.unit_blocks))
+    key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids)
+    if key not in masks:
+        masks[key] = vocabulary.allowed(rule, position)
+    return int(decoder.choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
+
+
+def _left_pad(embeddings: Many[Tensor]) -> tuple[Tensor, Tensor]:
+    """[B, S, D] with the prompts at the right edge, and the mask [B, S]."""
+    longest = max(len(e) for e in embeddings)
+    padded = embeddings[0].new_zeros(len(embeddings), longest, embeddings[0].shape[1])
+    mask = torch.zeros(len(embeddings), longest, dtype=torch.bool, device=padded.device)
+    for row, prompt in enumerate(embeddings):
+        padded[row, longest - len(prompt) :] = prompt
+        mask[row, longest - len(prompt) :] = True
+    return padded, mask

@@ -1,0 +1,94 @@
+"""Names and options of a recipe -> cards and loaded parts. The one place that calls loaders.
+
+Cards come first and cheaply; a part is loaded when a stage asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alm.api.tasks import DeclaredTask
+from alm.api.types import Utterance
+from alm.core.config import CorpusConfig, RecipeConfig, build_options
+from alm.core.plugins import Registry, registry
+from alm.core.sources import SourceContext, run_result
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one recipe, found through a registry and a folder that relative sources start from."""
+
+    recipe: RecipeConfig
+    base: Path = Path()
+    found: Registry = field(default_factory=registry)
+
+    @property
+    def context(self) -> SourceContext:
+        return SourceContext(self.base)
+
+    def has(self, kind: str) -> bool:
+        return kind in self.recipe.parts
+
+    def card(self, kind: str) -> Any:
+        """The card of a part, without loading it."""
+        part = self.recipe.part(kind)
+        return component_card(self.found, kind, part.use, part.options, self.context)
+
+    def planned_card(self, kind: str) -> Any:
+        """The card, with sources of runs that are still to be made taken as untrained: what `alm check` goes by."""
+        part = self.recipe.part(kind)
+        options = {key: value for key, value in part.options.items() if not _is_missing_run(value)}
+        return component_card(self.found, kind, part.use, options, self.context)
+
+    def load(self, kind: str) -> Any:
+        """The loaded part."""
+        part = self.recipe.part(kind)
+        return load_component(self.found, kind, part.use, part.options, self.context)
+
+    def task(self, use: str) -> Any:
+        """One task, or the combination of several joined by spaces."""
+        return load_task(self.found, use)
+
+    def corpora(self) -> list[tuple[CorpusConfig, Any]]:
+        """The corpora of the recipe; an optional one whose folder is missing is left out."""
+        return [(c, load_component(self.found, "corpus", c.use, c.options, self.context)) for c in self.recipe.data.corpora if not self.left_out(c)]
+
+    def left_out(self, config: CorpusConfig) -> bool:
+        """True for an optional corpus whose `dir:` folder does not exist here."""
+        folders = [value[4:] for value in config.options.values() if isinstance(value, str) and value.startswith("dir:")]
+        return config.optional and not all(Path(folder).is_dir() or (self.base / folder).is_dir() for folder in folders)
+
+    def utterances(self, split: str) -> Iterator[Utterance]:
+        """Utterances of a split over all corpora, in the languages the recipe asks for, within its duration limit."""
+        for config, corpus in self.corpora():
+            for utterance in corpus.utterances(split):
+                too_long = utterance.audio is not None and (utterance.audio.duration_s or 0) > self.recipe.data.max_duration_s
+                if not too_long and (not config.languages or utterance.language in config.languages):
+                    yield utterance
+
+
+def load_component(found: Registry, kind: str, use: str, options: dict[str, Any], context: SourceContext) -> Any:
+    component = found.find(kind, use)
+    assert component.load is not None
+    return component.load(build_options(component.options, options, f"{kind} {use!r}"), context)
+
+
+def component_card(found: Registry, kind: str, use: str, options: dict[str, Any], context: SourceContext) -> Any:
+    component = found.find(kind, use)
+    built = build_options(component.options, options, f"{kind} {use!r}")
+    return component.card(built, context) if callable(component.card) else component.card
+
+
+def load_task(found: Registry, use: str) -> Any:
+    """A registered task by name; several names make the combined task, which emits every intermediate result."""
+    components = [found.find("task", name) for name in use.split()]
+    if len(components) == 1 and components[0].load is not None:
+        return components[0].load(None, SourceContext())
+    return DeclaredTask(*(component.card for component in components))
+
+
+def _is_missing_run(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("run:") and not run_result(value[4:]).is_dir()

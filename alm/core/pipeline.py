@@ -1,0 +1,306 @@
+"""The whole path for one model: audio or text in, text and audio out. The one place that sees all stages.
+
+Parts are loaded when a request first needs them: text translation never loads a tokenizer or a vocoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence as Many
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alm.api.errors import AlmError, UnknownNameError
+from alm.api.text import normalize_text
+from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
+from alm.core.assemble import Model, assemble, prompt_embeddings
+from alm.core.audio import prepare, read_audio
+from alm.core.check import check_recipe
+from alm.core.checkpoint import load_state
+from alm.core.config import TaskConfig, load_recipe
+from alm.core.generate import generate
+from alm.core.parts import Parts, load_component, load_task
+from alm.core.plugins import Registry, did_you_mean, registry
+
+MAX_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing to do: a task, its input, its languages."""
+
+    task: str
+    content: str | Audio | AudioFile
+    source: str
+    target: str = ""
+    speaker: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came out: the segments in order, the audio of the last unit segment, and how long each stage took."""
+
+    request: Request
+    segments: tuple[Segment, ...]
+    audio: Audio | None
+    prompt: Sequence
+    emitted: tuple[int, ...]
+    spans: tuple[Span, ...]  # over the prompt's ids followed by the emitted ones
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> list[str]:
+        return [s.content for s in self.segments if isinstance(s.content, str)]
+
+    @property
+    def text(self) -> str:
+        """The last text that was emitted, "" if there is none."""
+        return self.texts[-1] if self.texts else ""
+
+    @property
+    def units(self) -> Units | None:
+        found = [s.content for s in self.segments if isinstance(s.content, Units)]
+        return found[-1] if found else None
+
+    def _repr_html_(self) -> str:
+        from alm.api.display import result_html
+
+        return result_html(self)
+
+
+class Pipeline:
+    """A trained model with the parts that its recipe names. Immutable; safe to share between requests."""
+
+    def __init__(self, folder: Path, found: Registry | None = None) -> None:
+        self.folder = folder
+        self.recipe = load_recipe(str(folder), (), found)
+        self.parts = Parts(self.recipe, folder, found or registry())
+        problems = check_recipe(dataclasses.replace(self.parts, recipe=dataclasses.replace(self.recipe, data=dataclasses.replace(self.recipe.data, corpora=()))))
+        problems = [p for p in problems if "has no corpus" not in p[0]]
+        if problems:
+            raise AlmError(*problems[0])
+
+    @cached_property
+    def model(self) -> Model:
+        model = assemble(self.parts)
+        load_state(self.folder, model.backbone, model.projector, model.vocabulary)
+        model.backbone.eval()
+        if model.projector is not None:
+            model.projector.eval()
+        return model
+
+    @cached_property
+    def prompt(self) -> Any:
+        return self.parts.load("prompt")
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return self.parts.load("tokenizer")
+
+    @cached_property
+    def encoder(self) -> Any:
+        return self.parts.load("encoder")
+
+    @cached_property
+    def vocoder(self) -> Any:
+        return self.parts.load("vocoder")
+
+    @cached_property
+    def decoder(self) -> Any:
+        return self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that the model was trained on."""
+        return [task.use for task in self.recipe.data.tasks]
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages that the model was trained on: those of its tasks, or all that its prompt format names."""
+        named = {language for task in self.recipe.data.tasks for language in (*task.source, *task.target)}
+        return tuple(sorted(named)) or self.parts.card("prompt").languages
+
+    def run(self, task: str, content: str | Path | Audio | AudioFile, source: str, target: str = "", *, speaker: str = "", decoder: Any = None, seed: int = 0) -> Result:
+        """Runs one task.
+
+        Args:
+            task: a task the model was trained on, e.g. "ASR" or "ASR AST S2ST".
+            content: text for tasks that read text; Audio or a path for tasks that read audio.
+            source, target: ISO 639-1 codes; `target` for tasks that translate.
+            speaker: a speaker of the vocoder; the one of the output's language if not given.
+            decoder: a Decoder in place of the recipe's.
+
+        Raises:
+            AlmError: an unknown task, language or speaker, an input that cannot be used.
+        """
+        if isinstance(content, Path):
+            content = read_audio(content)
+        return self.run_batch([Request(task, content, source, target, speaker)], decoder=decoder, seed=seed)[0]
+
+    def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
+        """Runs many requests, batched by length; the results are in the requests' order."""
+        samples = [self._sample(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (requests[i].task, _size(requests[i])))
+        results: dict[int, Result] = {}
+        for start in range(0, len(order), MAX_BATCH):
+            chosen = order[start : start + MAX_BATCH]
+            for index, result in zip(chosen, self._run([requests[i] for i in chosen], [samples[i] for i in chosen], decoder, seed), strict=True):
+                results[index] = result
+            if on_done:
+                on_done(len(chosen))
+        return [results[i] for i in range(len(requests))]
+
+    def transcribe(self, audio: Audio | Path, language: str) -> str:
+        """Speech -> its text."""
+        return self.run("ASR", audio, language).text
+
+    def translate(self, content: str | Audio | Path, source: str, target: str, *, to: str = "text") -> str | Audio:
+        """Text or speech -> text (`to="text"`) or speech (`to="audio"`) in another language."""
+        if to == "audio":
+            result = self.run("S2ST", content, source, target)
+            if result.audio is None:
+                raise AlmError("the model emitted no unit", "audio", "try another input")
+            return result.audio
+        return self.run("MT" if isinstance(content, str) else "AST", content, source, target).text
+
+    def speak(self, text: str, language: str, *, speaker: str = "") -> Audio:
+        """Text -> speech."""
+        audio = self.run("TTS", text, language, speaker=speaker).audio
+        if audio is None:
+            raise AlmError("the model emitted no unit", "audio", "try another text")
+        return audio
+
+    def chat(self, message: str | Audio | Path, language: str = "en") -> Result:
+        """One turn of a dialogue, for models that were trained on task CHAT.
+
+        Raises:
+            AlmError: a model that was not.
+        """
+        return self.run("CHAT", message, language)
+
+    def tokenize(self, audio: Audio) -> Units:
+        """Units of a clip, resampled to what the tokenizer wants."""
+        return self.tokenizer.encode([prepare(audio, self.tokenizer.card.sample_rate_hz)])[0]
+
+    def resynthesize(self, audio: Audio, speaker: str) -> Audio:
+        """Audio -> units -> audio: what the units and the vocoder keep of a clip."""
+        return self.vocoder.synthesize([self.tokenize(audio)], [speaker])[0]
+
+    def speaker_of(self, language: str) -> str:
+        """The vocoder's speaker who stands for a language: the one its corpora name, or the first."""
+        for corpus in self.recipe.data.corpora:
+            component = [c for c in self.parts.found.components if c.kind == "corpus" and corpus.use in (c.name, f"{c.plugin}/{c.name}")]
+            speakers = getattr(component[0].card, "speakers", {}) if component else {}
+            if language in speakers:
+                return speakers[language]
+        return ""
+
+    def _task_config(self, task: str) -> TaskConfig:
+        for config in self.recipe.data.tasks:
+            if config.use == task:
+                return config
+        raise UnknownNameError(f"got task {task!r}", "a task that the model was trained on", did_you_mean(task, self.tasks))
+
+    def _sample(self, request: Request) -> Sample:
+        """The request as a Sample with its audio turned into units or features."""
+        config = self._task_config(request.task)
+        task = load_task(self.parts.found, request.task)
+        known = self.languages
+        for language in (request.source, *([request.target] if task.card.needs_target or request.target else [])):
+            if language not in known:
+                raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
+        reads_text = task.card.input.endswith("text")
+        if reads_text != isinstance(request.content, str):
+            wanted = "text" if reads_text else "audio"
+            raise AlmError(f"got {type(request.content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
+        content: Any = request.content
+        if isinstance(content, str):
+            if self.recipe.data.normalize_text:
+                content = normalize_text(content, request.source, accents=self.recipe.data.accents)
+            if not content.strip():
+                raise AlmError("got a text without a word", "at least one word", "write what is to be said or translated")
+            utterance = Utterance("request", None, content, request.source)
+            return task.request(utterance, request.target)
+        audio = read_audio(content) if isinstance(content, AudioFile) else content
+        placeholder = Utterance("request", AudioFile(Path()), "", request.source)
+        sample = task.request(placeholder, request.target)
+        encoded = self._hear(audio, config, continues=task.card.input.endswith("head"))
+        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=encoded) for s in t.segments)) for t in sample.turns)
+        return dataclasses.replace(sample, turns=turns)
+
+    def _hear(self, audio: Audio, config: TaskConfig, *, continues: bool) -> Any:
+        if config.audio == "features" and not continues:
+            return self.encoder.encode([prepare(audio, self.encoder.card.sample_rate_hz)])[0]
+        return self.tokenize(audio)
+
+    def _run(self, requests: Many[Request], samples: Many[Sample], decoder: Any, seed: int) -> Iterator[Result]:
+        started = time.perf_counter()
+        model = self.model
+        prompts = [self.prompt.prompt(sample, model.vocabulary) for sample in samples]
+        plans = [self.prompt.plan(sample, model.vocabulary) for sample in samples]
+        with torch.inference_mode():
+            embeddings = [prompt_embeddings(model, prompt) for prompt in prompts]
+        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed)
+        generated = time.perf_counter()
+        segments = [self.prompt.decode(ids, sample, model.vocabulary) for ids, sample in zip(emitted, samples, strict=True)]
+        audio = self._speak_all(requests, segments)
+        seconds = {"generate": (generated - started) / len(requests), "vocode": (time.perf_counter() - generated) / len(requests)}
+        for request, prompt, ids, pieces, sound in zip(requests, prompts, emitted, segments, audio, strict=True):
+            yield Result(request, tuple(pieces), sound, prompt, tuple(ids), _spans(prompt, ids, model.vocabulary), seconds)
+
+    def _speak_all(self, requests: Many[Request], segments: Many[Many[Segment]]) -> list[Audio | None]:
+        """The last unit segment of each result as sound, all in one batch."""
+        units: list[tuple[int, Units, str]] = []
+        for index, pieces in enumerate(segments):
+            spoken = [s for s in pieces if isinstance(s.content, Units) and s.content.num_frames]
+            if spoken:
+                last = spoken[-1]
+                assert isinstance(last.content, Units)
+                units.append((index, last.content, requests[index].speaker or self.speaker_of(last.language)))
+        results: list[Audio | None] = [None] * len(requests)
+        if units:
+            clips = self.vocoder.synthesize([u for _, u, _ in units], [speaker for _, _, speaker in units])
+            for (index, _, _), clip in zip(units, clips, strict=True):
+                results[index] = clip
+        return results
+
+
+def load(name: str) -> Pipeline:
+    """Opens a registered model by name, or a checkpoint folder.
+
+    Raises:
+        UnknownNameError: neither a registered model nor a checkpoint folder.
+        AlmError: a checkpoint whose parts do not fit.
+    """
+    folder = Path(name)
+    if not (folder / "recipe.yaml").exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise AlmError(f"got folder {name}, which has no recipe.yaml", "a checkpoint folder", "name the `final` folder of a run")
+        folder = registry().model_folder(name)
+    return Pipeline(folder)
+
+
+def _size(request: Request) -> float:
+    content = request.content
+    if isinstance(content, str):
+        return len(content)
+    return content.duration_s or 0.0
+
+
+def _spans(prompt: Sequence, emitted: Many[int], vocabulary: Any) -> tuple[Span, ...]:
+    """The prompt's spans and those of the emitted ids, which change at every line break and between text and units."""
+    spans = list(prompt.spans)
+    offset = len(prompt)
+    first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
+    for position, index in enumerate(emitted, start=offset):
+        kind: Any = "end" if index in (vocabulary.separator_id, vocabulary.end_id) else "units" if index >= first_unit else "text"
+        if spans and position > offset and spans[-1].kind == kind:
+            spans[-1] = Span(spans[-1].start, position + 1, kind)
+        else:
+            spans.append(Span(position, position + 1, kind))
+    return tuple(spans)

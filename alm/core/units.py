@@ -1,0 +1,46 @@
+"""Units and features of corpus audio, through the cache. A full cache needs no tokenizer and no encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor
+
+from alm.api.errors import AlmError
+from alm.api.types import AudioFile, Features, Units
+from alm.core.cache import Cache, cached
+from alm.core.parts import Parts
+
+Track = Callable[[Iterable[list[int]], int], Iterable[list[int]]]
+
+
+def cached_units(parts: Parts, files: list[AudioFile], track: Track) -> list[Units]:
+    """Units of each file by the recipe's tokenizer, which is loaded only if a file is not in the cache."""
+    card = parts.card("tokenizer")
+    if not card.fingerprint:
+        raise AlmError("got a tokenizer without a codebook", "a trained one", "train it with a recipe of objective kmeans and set `codebook: dir:...`")
+    late = _Late(lambda: parts.load("tokenizer"))
+    codes = cached(files, Cache(card.fingerprint), lambda clips: [u.codes.int() for u in late.part.encode(clips)], card.sample_rate_hz, track)
+    return [Units(c.long(), card.frame_rate_hz, card.fingerprint) for c in codes]
+
+
+def cached_features(parts: Parts, files: list[AudioFile], track: Track) -> list[Features]:
+    """Features of each file by the recipe's encoder, likewise; kept as float16."""
+    card = parts.card("encoder")
+    late = _Late(lambda: parts.load("encoder"))
+    values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda clips: [f.values for f in late.part.encode(clips)], card.sample_rate_hz, track)
+    return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot) for v in values]
+
+
+class _Late:
+    """A part that is loaded when it is first used."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load, self._part = load, None
+
+    @property
+    def part(self) -> Any:
+        if self._part is None:
+            self._part = self._load()
+        return self._part

@@ -1,0 +1,156 @@
+"""Trains the language model: next ids of a mixture of tasks, loss on outputs only. Sees ids and features, never audio.
+
+Scores are computed for learnt positions alone, so the cost of a large vocabulary is paid only where there is a loss.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from alm.api.batching import pad_frames
+from alm.api.types import Sequence, Slot
+from alm.api.vocabulary import JointVocabulary
+from alm.core.assemble import assemble, input_embeddings
+from alm.core.checkpoint import load_state, save_checkpoint
+from alm.core.parts import Parts
+from alm.train.data import Items
+from alm.train.mixture import Augmentation, Entry, Mixture, MixtureBatches
+from alm.train.optimize import adamw, progress
+
+
+@dataclass(frozen=True)
+class LmOptions:
+    """`train.options` of objective lm: the augmentation (see Augmentation) and the weight of unit losses."""
+
+    join: float = 0.0
+    tempo: float = 0.0
+    replace_units: float = 0.0
+    replace_text: float = 0.0
+    unit_loss_weight: float = 1.0
+    half_precision_checkpoint: bool = True
+
+    def augmentation(self) -> Augmentation:
+        return Augmentation(self.join, self.tempo, self.replace_units, self.replace_text)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Right-padded sequences: with a causal network, padding on the right needs no mask."""
+
+    ids: Tensor  # [B, S] int64; SLOT_ID where a feature goes
+    learn: Tensor  # [B, S] bool
+    given_units: Tensor  # [B, S] bool: input units, which augmentation may replace
+    slots: list[tuple[int, Slot]] = field(default_factory=list)  # row, slot
+    tasks: list[int] = field(default_factory=list)
+
+
+def collate(items: list[tuple[int, Sequence]]) -> Batch:
+    ids, _ = pad_frames([s.ids for _, s in items])
+    learn, _ = pad_frames([s.learn for _, s in items])
+    given = torch.zeros_like(learn)
+    for row, (_, sequence) in enumerate(items):
+        for span in sequence.spans:
+            if span.kind == "units" and not bool(sequence.learn[span.start]):
+                given[row, span.start : span.stop] = True
+    slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
+    return Batch(ids, learn, given, slots, [task for task, _ in items])
+
+
+class LanguageModelTraining(pl.LightningModule):
+    """Backbone and projector under a next-id loss."""
+
+    def __init__(self, backbone: Any, projector: nn.Module | None, vocabulary: JointVocabulary, parts: Parts, options: LmOptions) -> None:
+        super().__init__()
+        self.backbone, self.projector, self.vocabulary, self.parts, self.options = backbone, projector, vocabulary, parts, options
+        self.train_config = parts.recipe.train
+        self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
+
+    def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropy of each learnt id [N], the ids [N], and the row of each [N]."""
+        ids = self._disturbed(batch) if augment else batch.ids
+        embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
+        embeddings = F.dropout(embeddings, self.train_config.dropout, self.training)
+        hidden = self.backbone.hidden(embeddings[:, :-1])
+        learnt = batch.learn[:, 1:]
+        hidden = F.dropout(hidden[learnt], self.train_config.dropout, self.training)
+        targets = batch.ids[:, 1:][learnt]
+        rows = learnt.nonzero()[:, 0]
+        return F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none"), targets, rows
+
+    def _disturbed(self, batch: Batch) -> Tensor:
+        """Ids with some given units and some teacher-forced text ids replaced at random; the targets stay true."""
+        ids, options = batch.ids.clone(), self.options
+        if options.replace_units and self.vocabulary.unit_blocks:
+            hit = batch.given_units & (torch.rand(ids.shape, device=ids.device) < options.replace_units)
+            ids[hit] = torch.randint(self.first_unit, len(self.vocabulary), (int(hit.sum()),), device=ids.device)
+        if options.replace_text:
+            text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
+            hit = text & (torch.rand(ids.shape, device=ids.device) < options.replace_text)
+            ids[hit] = torch.randint(0, self.vocabulary.blocks[0].size, (int(hit.sum()),), device=ids.device)
+        return ids
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        losses, targets, _rows = self.losses(batch, augment=True)
+        units = targets >= self.first_unit
+        weights = torch.where(units, self.options.unit_loss_weight, 1.0)
+        loss = (losses * weights).sum() / weights.sum()
+        self.log_dict({"loss": loss, "text": losses[~units].mean() if bool((~units).any()) else loss, "tokens": float(batch.ids.numel())}, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        losses, _targets, rows = self.losses(batch, augment=False)
+        for row, task in enumerate(batch.tasks):
+            mine = losses[rows == row]
+            name = self.parts.recipe.data.tasks[task]
+            self.log(f"val/{name.use} {name.audio}", mine.mean(), batch_size=len(mine))
+
+    def batch_tokens(self, batch: Batch) -> int:
+        return int((batch.ids != 0).sum())
+
+    def configure_optimizers(self) -> Any:
+        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+
+    def save_part(self, folder: Path) -> None:
+        save_checkpoint(folder, self.backbone, self.projector, self.vocabulary, self.parts, half=self.options.half_precision_checkpoint)
+
+    def load_part(self, folder: Path) -> None:
+        """Starts from a checkpoint of the same vocabulary."""
+        load_state(folder, self.backbone, self.projector, self.vocabulary)
+
+    def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
+        return Batch(batch.ids.to(device), batch.learn.to(device), batch.given_units.to(device), batch.slots, batch.tasks)
+
+
+def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTraining, Any, Any]:
+    """The module and its loaders."""
+    config = parts.recipe
+    model = assemble(parts)
+    module = LanguageModelTraining(model.backbone, model.projector, model.vocabulary, parts, options)
+    prompt = parts.load("prompt")
+    train, validation = Mixture(parts, "train", track), Mixture(parts, config.data.validation_split, track)
+    chance = random.Random(config.train.seed)
+    augmentation = options.augmentation()
+
+    def make(mixture: Mixture, how: Augmentation) -> Any:
+        return lambda entry: _encoded(mixture, entry, how, chance, prompt, model.vocabulary)
+
+    batches = MixtureBatches(train, config.data.batch_positions, config.train.seed)
+    train_loader = DataLoader(Items(train.entries, make(train, augmentation)), batch_sampler=batches, collate_fn=collate)
+    validation_batches = MixtureBatches(validation, config.data.batch_positions, 0) if validation.entries else []
+    validation_loader = DataLoader(Items(validation.entries, make(validation, Augmentation())), batch_sampler=validation_batches, collate_fn=collate)
+    return module, train_loader, validation_loader
+
+
+def _encoded(mixture: Mixture, entry: Entry, how: Augmentation, chance: random.Random, prompt: Any, vocabulary: JointVocabulary) -> tuple[int, Sequence]:
+    return entry.task, prompt.encode(mixture.varied(entry, how, chance), vocabulary)
+
+

@@ -1,0 +1,225 @@
+"""The task mixture: which samples exist, how often each task is drawn, and how a sample is varied. Sees units, not audio.
+
+Augmentation works on units and text, so it costs nothing: two utterances joined, frames dropped or doubled (a change of
+tempo), input units replaced at random, and wrong words in the teacher-forced text, so that a small model listens instead
+of reciting what it has seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+
+from alm.api.batching import batches_by_length
+from alm.api.errors import AlmError
+from alm.api.text import normalize_text
+from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
+from alm.core.config import DataConfig, TaskConfig
+from alm.core.parts import Parts
+from alm.core.units import Track, cached_features, cached_units
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How samples are varied while training; shares between 0 and 1.
+
+    Attributes:
+        join: share of samples to which another of the same task and languages is appended.
+        tempo: largest share of input frames that are dropped or doubled.
+        replace_units: share of input units replaced by random ones.
+        replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
+    """
+
+    join: float = 0.0
+    tempo: float = 0.0
+    replace_units: float = 0.0
+    replace_text: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One trainable pair of utterances under one task."""
+
+    task: int
+    sample: Sample
+    length: int  # expected positions, for batching
+
+
+class Mixture:
+    """All entries of a split, with their audio replaced by units or features."""
+
+    def __init__(self, parts: Parts, split: str, track: Track) -> None:
+        self.parts, self.data = parts, parts.recipe.data
+        groups: dict[str, list[Utterance]] = defaultdict(list)
+        for utterance in parts.utterances(split):
+            groups[utterance.group].append(utterance)
+        pending = [(index, sample) for index, task in enumerate(self.data.tasks) for sample in _samples(parts, task, groups)]
+        contents = self._encode(pending, track)
+        self.entries = []
+        for index, sample in pending:
+            done = _with_contents(sample, contents[self.data.tasks[index].audio], self.data)
+            if done is not None:
+                self.entries.append(Entry(index, done, _length(done)))
+        if split == "train" and not self.entries:
+            raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
+        self.by_task: dict[int, list[int]] = defaultdict(list)
+        self.by_kind: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for number, entry in enumerate(self.entries):
+            self.by_task[entry.task].append(number)
+            self.by_kind[entry.task, entry.sample.languages].append(number)
+
+    def _encode(self, pending: list[tuple[int, Sample]], track: Track) -> dict[str, dict[AudioFile, Units | Features]]:
+        """Each recording once: units where any task reads or writes units, features where a task reads features."""
+        wanted: dict[str, dict[AudioFile, None]] = {"units": {}, "features": {}}
+        for index, sample in pending:
+            for segment in sample.segments():
+                if isinstance(segment.content, AudioFile):
+                    kind = "units" if segment.learn or segment.part else self.data.tasks[index].audio
+                    wanted[kind][segment.content] = None
+        contents: dict[str, dict[AudioFile, Any]] = {}
+        units = list(wanted["units"])
+        contents["units"] = dict(zip(units, cached_units(self.parts, units, track), strict=True)) if units else {}
+        features = list(wanted["features"])
+        heard = dict(zip(features, cached_features(self.parts, features, track), strict=True)) if features else {}
+        contents["features"] = {**contents["units"], **heard}
+        return contents
+
+    def varied(self, entry: Entry, how: Augmentation, chance: random.Random) -> Sample:
+        """The entry's sample, joined and changed in tempo as `how` says."""
+        sample = entry.sample
+        if how.join and chance.random() < how.join:
+            other = self.entries[chance.choice(self.by_kind[entry.task, sample.languages])]
+            if entry.length + other.length <= self.data.batch_positions // 4:
+                sample = joined(sample, other.sample)
+        if how.tempo:
+            sample = _map_units(sample, lambda units: _change_tempo(units, how.tempo, chance))
+        return sample
+
+
+class MixtureBatches(Sampler[list[int]]):
+    """Batches of an epoch: tasks in proportion to their weights, samples of a task without repetition until all are used."""
+
+    def __init__(self, mixture: Mixture, max_total: int, seed: int) -> None:
+        self.mixture, self.max_total, self.seed, self.epoch = mixture, max_total, seed, 0
+        self._count = len(self._draw(random.Random(0)))
+
+    def _draw(self, chance: random.Random) -> list[list[int]]:
+        by_task, tasks = self.mixture.by_task, self.mixture.data.tasks
+        total_weight = sum(tasks[task].weight for task in by_task)
+        size = len(self.mixture.entries)
+        chosen: list[int] = []
+        for task, numbers in by_task.items():
+            count = max(1, round(size * tasks[task].weight / total_weight))
+            rounds, rest = divmod(count, len(numbers))
+            chosen += numbers * rounds + chance.sample(numbers, rest)
+        lengths = [round(self.mixture.entries[i].length * (1 + 0.1 * chance.random())) for i in chosen]
+        groups = [[chosen[i] for i in group] for group in batches_by_length(lengths, self.max_total)]
+        chance.shuffle(groups)
+        return groups
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self._draw(random.Random(f"{self.seed}-{self.epoch}"))
+        self.epoch += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[Sample]:
+    task = parts.task(config.use)
+    needs_audio = task.card.input.endswith(("audio", "head"))
+    needs_text = any("text" in piece for piece in (task.card.input, *task.card.outputs))
+    for utterances in groups.values():
+        for source in utterances:
+            if (config.source and source.language not in config.source) or (needs_audio and source.audio is None) or (needs_text and not source.text):
+                continue
+            if not task.card.needs_target:
+                if source.audio is not None:
+                    yield task.build(source)
+                continue
+            for target in utterances:
+                if target.language == source.language or (config.target and target.language not in config.target):
+                    continue
+                if "target.audio" in task.card.outputs and target.audio is None:
+                    continue
+                yield task.build(source, target)
+
+
+def _with_contents(sample: Sample, contents: dict[AudioFile, Units | Features], data: DataConfig) -> Sample | None:
+    """The sample with text normalized and audio replaced; None if nothing is left of a text."""
+
+    def convert(segment: Segment) -> Segment:
+        content: Any = segment.content
+        if isinstance(content, str):
+            content = normalize_text(content, segment.language, accents=data.accents) if data.normalize_text else content
+        elif isinstance(content, AudioFile):
+            content = contents[content]
+            if segment.part:
+                content = half(content, segment.part)
+        return dataclasses.replace(segment, content=content)
+
+    turns = tuple(Turn(turn.role, tuple(convert(s) for s in turn.segments)) for turn in sample.turns)
+    if any(segment.content == "" for turn in turns for segment in turn.segments if isinstance(segment.content, str)):
+        return None
+    return dataclasses.replace(sample, turns=turns)
+
+
+def half(units: Units, part: str) -> Units:
+    """The first or second half of units."""
+    middle = units.num_frames // 2
+    return dataclasses.replace(units, codes=units.codes[:, :middle] if part == "head" else units.codes[:, middle:])
+
+
+def joined(a: Sample, b: Sample) -> Sample:
+    """Two samples of the same shape as one: texts with a space between, units and features end to end."""
+
+    def join(x: Segment, y: Segment) -> Segment:
+        content: Any
+        if isinstance(x.content, str) and isinstance(y.content, str):
+            content = f"{x.content} {y.content}"
+        elif isinstance(x.content, Units) and isinstance(y.content, Units):
+            content = dataclasses.replace(x.content, codes=torch.cat([x.content.codes, y.content.codes], 1))
+        else:
+            assert isinstance(x.content, Features) and isinstance(y.content, Features)
+            content = dataclasses.replace(x.content, values=torch.cat([x.content.values, y.content.values]))
+        return dataclasses.replace(x, content=content)
+
+    turns = tuple(Turn(t.role, tuple(map(join, t.segments, u.segments))) for t, u in zip(a.turns, b.turns, strict=True))
+    return dataclasses.replace(a, turns=turns)
+
+
+def _map_units(sample: Sample, change: Any) -> Sample:
+    def convert(segment: Segment) -> Segment:
+        given = isinstance(segment.content, Units) and not segment.learn and not segment.part
+        return dataclasses.replace(segment, content=change(segment.content)) if given else segment
+
+    return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
+
+
+def _change_tempo(units: Units, most: float, chance: random.Random) -> Units:
+    """Drops or doubles a random share of the frames, up to `most`."""
+    share = chance.uniform(-most, most)
+    repeats = [1 + (chance.random() < share) if share > 0 else 1 - (chance.random() < -share) for _ in range(units.num_frames)]
+    if not any(repeats):
+        return units
+    return dataclasses.replace(units, codes=units.codes.repeat_interleave(torch.tensor(repeats), dim=1))
+
+
+def _length(sample: Sample) -> int:
+    length = 12
+    for segment in sample.segments():
+        content = segment.content
+        if isinstance(content, str):
+            length += len(content) // 3 + 2
+        elif isinstance(content, Units):
+            length += content.codes.numel() + 1
+        elif isinstance(content, Features):
+            length += content.num_slots + 1
+    return length

@@ -1,0 +1,37 @@
+"""Optimizer and schedule that the objectives share. Progress is the larger share of steps, tokens or minutes used up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def progress(module: Any) -> float:
+    """How much of the run is done, 0 to 1, by the limit that is nearest. `module.trainer` carries alm's Limits callback."""
+    for callback in module.trainer.callbacks:
+        if hasattr(callback, "share_done"):
+            return float(callback.share_done(module.trainer))
+    return 0.0
+
+
+def adamw(named: Iterable[tuple[str, nn.Parameter]], train: Any, share_done: Callable[[], float]) -> dict[str, Any]:
+    """AdamW without decay on vectors, linear warm-up, then cosine to 5 % ("cosine") or constant ("constant")."""
+    named = [(name, p) for name, p in named if p.requires_grad]
+    groups = [
+        {"params": [p for _, p in named if p.dim() > 1], "weight_decay": train.weight_decay},
+        {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.98))
+
+    def factor(step: int) -> float:
+        warm = min(1.0, (step + 1) / max(1, train.warmup_steps))
+        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, share_done()))) if train.schedule == "cosine" else 1.0
+        return warm * decay
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+

@@ -1,0 +1,198 @@
+"""Runs a recipe: builds its objective, trains with Lightning within the recipe's limits, saves the result. Knows no model.
+
+A run's folder holds last.ckpt (Lightning's state, to resume from), TensorBoard logs, and at the end the trained part:
+safetensors, recipe.yaml, README.md. Ctrl-C leaves last.ckpt; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from alm.api.errors import AlmError
+from alm.core.checkpoint import atomic_folder, write_model_card
+from alm.core.config import RecipeConfig, build_options, load_recipe, recipe_path, to_yaml
+from alm.core.parts import Parts
+from alm.core.sources import runs_folder
+
+LAST = "last.ckpt"
+Track = Callable[[Iterable[list[int]], int], Iterable[list[int]]]
+
+
+class Limits(Callback):
+    """Stops at the recipe's steps, tokens or minutes, whichever comes first; its count survives a resume."""
+
+    def __init__(self, recipe: RecipeConfig) -> None:
+        self.limits = recipe.train
+        self.tokens, self.seconds_before, self.started = 0, 0.0, time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.started = time.monotonic()
+
+    @property
+    def minutes(self) -> float:
+        return (self.seconds_before + time.monotonic() - self.started) / 60
+
+    def share_done(self, trainer: pl.Trainer) -> float:
+        used = ((trainer.global_step, self.limits.steps), (self.tokens, self.limits.tokens), (self.minutes, self.limits.minutes))
+        return max(count / limit for count, limit in used if limit)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.tokens += int(getattr(module, "batch_tokens", lambda b: 0)(batch))
+        if self.share_done(trainer) >= 1:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "seconds": self.minutes * 60}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokens, self.seconds_before = state["tokens"], state["seconds"]
+
+
+class SaveLast(Callback):
+    """Writes last.ckpt every few minutes and on Ctrl-C or an error: whole and on disk, or not at all."""
+
+    def __init__(self, folder: Path, every_minutes: float) -> None:
+        self.folder, self.every_s, self.saved = folder, every_minutes * 60, time.monotonic()
+
+    def save(self, trainer: pl.Trainer) -> None:
+        temporary = self.folder / f".{LAST}.new"
+        trainer.save_checkpoint(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, self.folder / LAST)
+        self.saved = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        if time.monotonic() - self.saved > self.every_s:
+            self.save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        if trainer.global_step:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.save(trainer)
+
+
+def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bool = False) -> Path:
+    """Trains a recipe and returns the folder of the result.
+
+    Args:
+        name: recipe name or YAML file.
+        overrides: `key=value` entries.
+        out: the run's folder; out/runs/NAME if not given. One that holds last.ckpt is resumed.
+
+    Raises:
+        AlmError: a recipe that does not fit together, or that has no limit.
+    """
+    from alm.core.check import check_recipe
+
+    recipe = load_recipe(name, overrides)
+    parts = Parts(recipe, recipe_path(name).parent)
+    problems = check_recipe(parts)
+    if problems:
+        raise AlmError(*problems[0])
+    limits = recipe.train
+    if recipe.train.objective not in AT_ONCE and not (limits.steps or limits.tokens or limits.minutes):
+        raise AlmError("got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10")
+    folder = out or runs_folder() / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    pl.seed_everything(limits.seed, verbose=False)
+    for corpus in recipe.data.corpora:
+        if parts.left_out(corpus):
+            logging.getLogger("alm").warning("optional corpus %s is missing and left out: %s", corpus.use, corpus.options)
+    track = _silent if quiet else progress_bar
+    if limits.objective in AT_ONCE:
+        return _finish(folder, recipe, lambda target: AT_ONCE[limits.objective](parts, target, track))
+    module, train_loader, validation_loader = _build(parts, track)
+    if limits.init and not (folder / LAST).exists():
+        module.load_part(parts.context.folders(limits.init)[0])
+    fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
+    return _finish(folder, recipe, module.save_part)
+
+
+def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeConfig, folder: Path, *, quiet: bool = False) -> None:
+    """Lightning's loop with alm's limits; resumes from last.ckpt."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    every = recipe.train.validate_every_steps
+    trainer = pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=-1,
+        gradient_clip_val=recipe.train.gradient_clip,
+        val_check_interval=every if every else None,
+        check_val_every_n_epoch=None if every else 1_000_000,
+        limit_val_batches=1.0 if every else 0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        callbacks=[Limits(recipe), SaveLast(folder, recipe.train.save_every_minutes), *([] if quiet else [RichProgressBar()])],
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        enable_checkpointing=False,
+        enable_progress_bar=not quiet,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    last = folder / LAST
+    trainer.fit(module, train_loader, validation_loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+
+
+def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
+    from alm.train import ctc, lm, vocoder
+
+    builders = {
+        "ctc": (ctc.build, ctc.CtcOptions),
+        "lm": (lm.build, lm.LmOptions),
+        "vocoder": (vocoder.build, vocoder.VocoderOptions),
+
+
+    }
+    build, options = builders[parts.recipe.train.objective]
+    return build(parts, build_options(options, parts.recipe.train.options, "train.options"), track)
+
+
+def _kmeans(parts: Parts, target: Path, track: Track) -> None:
+    from alm.train.kmeans import KmeansOptions, fit_codebook
+
+    fit_codebook(parts, build_options(KmeansOptions, parts.recipe.train.options, "train.options"), target, track)
+
+
+def _bpe(parts: Parts, target: Path, track: Track) -> None:
+    from alm.train.text_tokenizer import BpeOptions, fit_text_tokenizer
+
+    fit_text_tokenizer(parts, build_options(BpeOptions, parts.recipe.train.options, "train.options"), target)
+
+
+AT_ONCE = {"kmeans": _kmeans, "bpe": _bpe}  # objectives that fit in one go, without a training loop
+
+
+def _finish(folder: Path, recipe: RecipeConfig, save: Callable[[Path], Any]) -> Path:
+    """Writes the trained part beside its recipe, atomically, as FOLDER/final."""
+    target = folder / "final"
+    with atomic_folder(target) as temporary:
+        save(temporary)
+        if not (temporary / "recipe.yaml").exists():
+            (temporary / "recipe.yaml").write_text(to_yaml(recipe))
+        write_model_card(temporary, recipe)
+    return target
+
+
+def _silent(batches: Iterable[list[int]], total: int) -> Iterable[list[int]]:
+    return batches
+
+
+def progress_bar(batches: Iterable[list[int]], total: int) -> Iterable[list[int]]:
+    """A rich progress bar over batches to encode; nothing when there are none."""
+    from rich.progress import track
+
+    return track(batches, description="Encoding audio", total=total, transient=True) if total else batches

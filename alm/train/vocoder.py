@@ -1,0 +1,208 @@
+"""Trains a unit vocoder: log-mel and spectral losses, then a spectral discriminator. Sees units and waveforms.
+
+Vocos (arXiv 2306.00814): a multi-resolution discriminator on spectrograms with hinge loss and feature matching. Reads
+cached units, so that a step costs the vocoder alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.transforms import MelSpectrogram
+
+from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net
+from alm.core.audio import prepare, read_audio
+from alm.core.config import build_options
+from alm.core.parts import Parts
+from alm.core.units import cached_units
+from alm.train.data import loader
+from alm.train.optimize import progress
+
+
+@dataclass(frozen=True)
+class VocoderOptions:
+    """`train.options` of objective vocoder.
+
+    Attributes:
+        segment_units: length of a training crop.
+        batch_segments: crops in a batch.
+        adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
+        mel_weight, feature_weight: of the losses beside the adversarial one.
+    """
+
+    segment_units: int = 32
+    batch_segments: int = 12
+    adversarial_from: float = 0.5
+    mel_weight: float = 15.0
+    feature_weight: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    codes: Tensor  # [F] int64
+    samples: Tensor  # [F x samples per unit] float16
+    speaker: int
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Convolutions over one STFT resolution (UnivNet, arXiv 2106.07889); returns scores and inner features."""
+
+    def __init__(self, fft_samples: int, channels: int = 16) -> None:
+        super().__init__()
+        self.fft_samples = fft_samples
+        self.register_buffer("window", torch.hann_window(fft_samples))
+        sizes = [1, channels, channels, channels, channels]
+        self.convs = nn.ModuleList(
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (9, 3), stride=(2 if i else 1, 1), padding=(4, 1)))
+            for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+        )
+        self.last = nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
+        spectrum = torch.stft(samples, self.fft_samples, self.fft_samples // 4, window=self.window, return_complex=True)
+        hidden = (spectrum.abs() + 1e-5).log()[:, None]  # [B, 1, fft / 2 + 1, N]
+        features = []
+        for conv in self.convs:
+            hidden = F.leaky_relu(conv(hidden), 0.1)
+            features.append(hidden)
+        return self.last(hidden), features
+
+
+class VocoderTraining(pl.LightningModule):
+    """Generator and discriminators; manual optimization since there are two optimizers."""
+
+    automatic_optimization = False
+
+    def __init__(self, net: UnitVocosNet, card: Any, options: VocoderOptions, train: Any) -> None:
+        super().__init__()
+        self.net, self.card, self.options, self.train_config = net, card, options, train
+        rate = net.options.sample_rate_hz
+        self.mels = nn.ModuleList(MelSpectrogram(rate, n, hop_length=n // 4, n_mels=m, power=1.0) for n, m in ((256, 40), (640, 80), (1280, 100)))
+        self.discriminators = nn.ModuleList(SpectrogramDiscriminator(n) for n in (320, 640, 1280))
+
+    def mel_loss(self, made: Tensor, real: Tensor) -> Tensor:
+        """L1 of log-mel spectrograms over three resolutions."""
+        losses = [(_log(mel(made)) - _log(mel(real))).abs().mean() for mel in self.mels]
+        return torch.stack(losses).mean()
+
+    def training_step(self, batch: Any, _: int) -> None:
+        codes, samples, speaker = batch
+        generator, critic = self.optimizers()  # type: ignore[misc]
+        made = self.net(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        mel = self.mel_loss(made, samples)
+        loss = self.options.mel_weight * mel
+        adversarial = progress(self) >= self.options.adversarial_from
+        if adversarial:
+            self.toggle_optimizer(critic)
+            critic_loss = sum(self._hinge(d(samples)[0], d(made.detach())[0]) for d in self.discriminators)
+            critic.zero_grad()
+            self.manual_backward(critic_loss)
+            critic.step()
+            self.untoggle_optimizer(critic)
+            self.toggle_optimizer(generator)
+            for d in self.discriminators:
+                score, features = d(made)
+                with torch.no_grad():
+                    real = d(samples)[1]
+                loss = loss - score.mean() + self.options.feature_weight * sum((a - b).abs().mean() for a, b in zip(features, real, strict=True))
+            self.log("critic", critic_loss, prog_bar=True)
+        generator.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(generator, gradient_clip_val=self.train_config.gradient_clip, gradient_clip_algorithm="norm")
+        generator.step()
+        if adversarial:
+            self.untoggle_optimizer(generator)
+        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
+            scheduler.step()
+        self.log("mel", mel, prog_bar=True)
+
+    @staticmethod
+    def _hinge(real: Tensor, made: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + made).mean()
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        codes, samples, speaker = batch
+        made = self.net(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
+
+    def configure_optimizers(self) -> Any:
+        import math
+
+        train = self.train_config
+        optimizers = [torch.optim.AdamW(m.parameters(), lr=train.learning_rate, betas=(0.8, 0.99), weight_decay=train.weight_decay) for m in (self.net, self.discriminators)]
+
+        def factor(step: int) -> float:
+            return min(1.0, (step + 1) / max(1, train.warmup_steps)) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress(self)))))
+
+        return optimizers, [torch.optim.lr_scheduler.LambdaLR(o, factor) for o in optimizers]
+
+    def save_part(self, folder: Path) -> None:
+        """The vocoder, and the discriminators for a later run."""
+        UnitVocos(self.net, self.card).save(folder)
+        save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / "discriminators.safetensors")
+
+    def load_part(self, folder: Path) -> None:
+        self.net.load_state_dict(read_net(folder)[0].state_dict())
+        self.discriminators.load_state_dict(load_file(folder / "discriminators.safetensors"))
+
+
+def _log(mel: Tensor) -> Tensor:
+    return mel.clamp(min=1e-4).log()
+
+
+def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTraining, Any, Any]:
+    """The module and its loaders. Speakers are those of the training utterances."""
+    from alm.components.vocoders.cards import UnitVocosOptions
+
+    config = parts.recipe
+    tokenizer_card = parts.card("tokenizer")
+    net_options = build_options(UnitVocosOptions, config.part("vocoder").options, "vocoder")
+    net_options = dataclasses.replace(net_options, weights="", vocabulary_size=tokenizer_card.vocabulary_size, frame_rate_hz=tokenizer_card.frame_rate_hz)
+    speakers: dict[str, int] = {}
+    sets = {split: _clips(parts, split, net_options, speakers, track) for split in ("train", config.data.validation_split)}
+    card = dataclasses.replace(parts.card("vocoder"), units_fingerprint=tokenizer_card.fingerprint, speakers=tuple(speakers), vocabulary_size=tokenizer_card.vocabulary_size)
+    module = VocoderTraining(UnitVocosNet(net_options, len(speakers)), card, options, config.train)
+    per_unit = round(net_options.sample_rate_hz / net_options.frame_rate_hz)
+
+    def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, int]]:
+        def make(clip: Clip) -> tuple[Tensor, Tensor, int]:
+            count = options.segment_units
+            start = start_of(max(1, len(clip.codes) - count + 1))
+            return clip.codes[start : start + count], clip.samples[start * per_unit : (start + count) * per_unit].float(), clip.speaker
+
+        return make
+
+    def loaded(split: str, *, shuffle: bool) -> Any:
+        clips = [c for c in sets[split] if len(c.codes) >= options.segment_units]
+        # a clip is visited as often as it has segments, so that long clips are not heard less
+        visits = [c for c in clips for _ in range(max(1, len(c.codes) // options.segment_units if shuffle else 1))]
+        make = crop((lambda n: int(torch.randint(n, ()))) if shuffle else (lambda n: 0))
+        return loader(visits, [1] * len(visits), options.batch_segments, _collate, shuffle=shuffle, seed=config.train.seed, make=make)
+
+    return module, loaded("train", shuffle=True), loaded(config.data.validation_split, shuffle=False)
+
+
+def _collate(items: list[tuple[Tensor, Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    codes, samples, speakers = zip(*items, strict=True)
+    return torch.stack(codes), torch.stack(samples), torch.tensor(speakers)
+
+
+def _clips(parts: Parts, split: str, options: Any, speakers: dict[str, int], track: Any) -> list[Clip]:
+    utterances = [u for u in parts.utterances(split) if u.audio is not None]
+    per_unit = round(options.sample_rate_hz / options.frame_rate_hz)
+    clips = []
+    for utterance, units in zip(utterances, cached_units(parts, [u.audio for u in utterances], track), strict=True):  # type: ignore[misc]
+        samples = prepare(read_audio(utterance.audio), options.sample_rate_hz).samples[0]  # type: ignore[arg-type]
+        frames = min(units.num_frames, len(samples) // per_unit)
+        speaker = speakers.setdefault(utterance.speaker, len(speakers))
+        clips.append(Clip(units.codes[0, :frames], samples[: frames * per_unit].half(), speaker))
+    return clips
