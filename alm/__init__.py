@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from alm.api.types import Audio as Audio, AudioFile as AudioFile, Features as Features, Segment as Segment, Units as Units
     from alm.core.audio import read_audio as read_audio, write_audio as write_audio
     from alm.core.pipeline import Pipeline as Pipeline, load as load
-    from alm.train.run import train as train
 
 __version__ = "0.1.0"
 
@@ -27,7 +26,6 @@ _WHERE = {
     "write_audio": "alm.core.audio",
     "Pipeline": "alm.core.pipeline",
     "load": "alm.core.pipeline",
-    "train": "alm.train.run",
 }
 
 __all__ = [*_WHERE, "__version__"]

@@ -26,7 +26,11 @@ DEFAULT_MODEL = "prompts"
 
 
 @app.command()
-def plugins(hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False, recipes: Annotated[bool, typer.Option(help="Show the recipes instead.")] = False, as_json: Json = False) -> None:
+def plugins(
+    hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False,
+    recipes: Annotated[bool, typer.Option(help="Show the recipes instead.")] = False,
+    as_json: Json = False,
+) -> None:
     """List plugins, what they register, and those that were set aside."""
     from alm.core import plugins as core
     from alm.core.config import recipes as known_recipes
@@ -83,7 +87,12 @@ def tokenize(inputs: list[Path], model: Model = DEFAULT_MODEL, as_json: Json = F
 
 
 @app.command()
-def train(recipe: str, overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. train.steps=200")] = None, out: Annotated[Path | None, typer.Option(help="The run's folder; one with a last.ckpt goes on.")] = None, quiet: bool = False) -> None:
+def train(
+    recipe: str,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. train.steps=200")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; one with a last.ckpt goes on.")] = None,
+    quiet: bool = False,
+) -> None:
     """Train a recipe; Ctrl-C leaves a checkpoint from which the same command goes on."""
     from alm.train.run import train as run
 
@@ -115,7 +124,18 @@ def run(
             raise AlmError(f"task {task} made no sound to write to {output}", "a task that speaks", "leave -o out, or use TTS or S2ST")
         write_audio(output, result.audio)
     if as_json:
-        print(json.dumps({"task": task, "texts": result.texts, "units": result.units.codes.tolist() if result.units else None, "audio": str(output) if output else None, "seconds": result.seconds}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {
+                    "task": task,
+                    "texts": result.texts,
+                    "units": result.units.codes.tolist() if result.units else None,
+                    "audio": str(output) if output else None,
+                    "seconds": result.seconds,
+                },
+                ensure_ascii=False,
+            )
+        )
         return
     for text in result.texts:
         print(text)

@@ -4,6 +4,7 @@
 asks the card.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -86,16 +87,22 @@ class PromptFormatCard:
     """Turns <-> Sequence.
 
     Attributes:
-        tags: every tag that the format may write; a recipe that asks for another one is refused.
+        tags: every tag that the format may write; a recipe that asks for another one is refused. Empty for a format in
+            plain text, which writes the tag of any registered task.
+        tag_pattern: what a tag looks like in such a format, a regular expression.
         inputs, outputs: modalities that it can carry.
         languages: ISO 639-1 codes that it has names for.
     """
 
     tags: tuple[str, ...] = ()
+    tag_pattern: str = ".+"
     inputs: tuple[Modality, ...] = ("text", "audio")
     outputs: tuple[Modality, ...] = ("text", "audio")
     languages: tuple[str, ...] = ()
     source: str = ""
+
+    def accepts_tag(self, tag: str) -> bool:
+        return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None
 
 
 Piece = Literal["source.audio", "source.text", "target.audio", "target.text", "source.audio.head", "source.audio.tail"]
@@ -130,7 +137,7 @@ class VocoderCard:
 
     Attributes:
         sample_rate_hz: of the audio it makes.
-        frame_rate_hz, vocabulary_size, codebooks: of the units it accepts.
+        frame_rate_hz, vocabulary_size, codebooks: of the units it accepts; 0 before training means any.
         units_fingerprint: of the tokenizer whose units it was trained on; "" before it is trained.
         speakers: names that `synthesize` accepts.
     """
@@ -176,6 +183,4 @@ class MetricCard:
     source: str = ""
 
 
-Card = (
-    TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | VocoderCard | DecoderCard | CorpusCard | MetricCard
-)
+Card = TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | VocoderCard | DecoderCard | CorpusCard | MetricCard

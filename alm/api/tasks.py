@@ -1,8 +1,9 @@
 """Tasks as data: a TaskCard is enough to turn utterances into a Sample, and tasks over one input can be combined."""
 
 from collections.abc import Sequence as Many
+from dataclasses import replace
 
-from alm.api.cards import Piece, TaskCard
+from alm.api.cards import Modality, Piece, TaskCard
 from alm.api.errors import AlmError
 from alm.api.types import Sample, Segment, Turn, Utterance
 
@@ -39,7 +40,7 @@ class DeclaredTask:
         """A Sample with the input alone: what a model is asked to answer."""
         sample = self._sample(source, None, ())
         languages = (source.language, target_language) if self.card.needs_target else (source.language,)
-        return Sample(sample.id, sample.tags, languages, sample.turns)
+        return replace(sample, languages=languages, emits=self._emits(languages))
 
     def _sample(self, source: Utterance, target: Utterance | None, outputs: Many[Piece]) -> Sample:
         if outputs and self.card.needs_target and target is None:
@@ -48,7 +49,12 @@ class DeclaredTask:
         emitted = Turn("assistant", tuple(_segment(piece, source, target, learn=True) for piece in outputs))
         languages = (source.language, target.language) if target is not None else (source.language,)
         name = source.id if target is None else f"{source.id}>{target.language}"
-        return Sample(name, tuple(card.tag for card in self.cards), languages, (given, emitted))
+        return Sample(name, tuple(card.tag for card in self.cards), languages, (given, emitted), self._emits(languages))
+
+    def _emits(self, languages: tuple[str, ...]) -> tuple[tuple[Modality, str], ...]:
+        """Modality and language of each output."""
+        pieces = (piece.split(".") for piece in self.card.outputs)
+        return tuple(("audio" if kind == "audio" else "text", languages[0 if side == "source" else -1]) for side, kind, *_ in pieces)
 
 
 def _segment(piece: Piece, source: Utterance, target: Utterance | None, *, learn: bool) -> Segment:

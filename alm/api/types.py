@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from alm.api.cards import Modality
 from alm.api.errors import AlmError
 
 if TYPE_CHECKING:
@@ -168,12 +169,14 @@ class Sample:
     Attributes:
         tags: task tags in the order in which their results are emitted, e.g. ("ASR", "AST", "S2ST").
         languages: source language, then the target language where there is one (ISO 639-1).
+        emits: modality and language of each piece that the model is to emit, in order.
     """
 
     id: str
     tags: tuple[str, ...]
     languages: tuple[str, ...]
     turns: tuple[Turn, ...]
+    emits: tuple[tuple[Modality, str], ...] = ()
 
     def segments(self) -> Iterator[Segment]:
         for turn in self.turns:

@@ -59,10 +59,7 @@ class JointVocabulary:
         text = Block("text", 0, len(text_tokenizer), _text_fingerprint(text_tokenizer))
         self.unit_blocks: tuple[Block, ...] = ()
         if units:
-            self.unit_blocks = tuple(
-                Block(f"units/{k}", text.size + k * units.vocabulary_size, units.vocabulary_size, units.fingerprint)
-                for k in range(units.codebooks)
-            )
+            self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * units.vocabulary_size, units.vocabulary_size, units.fingerprint) for k in range(units.codebooks))
         self.blocks = (text, *self.unit_blocks)
         self.separator_id = self._single_id(SEPARATOR)
         eos = getattr(text_tokenizer, "eos_token_id", None)

@@ -19,7 +19,6 @@ from alm.api.errors import AlmError
 from alm.components.tokenizers.cards import CODEBOOK_CARD as CARD, CODEBOOK_FILE as FILE
 
 
-
 @dataclass(frozen=True, eq=False)
 class Codebook:
     """Centroids [V, D] float32."""

@@ -55,10 +55,18 @@ def _problems(parts: Parts) -> Iterator[Problem]:
 
 
 def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
-    if vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
-        yield f"got a tokenizer of {tokenizer.frame_rate_hz:g} units/s", f"vocoder {name!r} wants {vocoder.frame_rate_hz:g}", "change the tokenizer's stride or train a vocoder for this rate"
-    if vocoder.vocabulary_size != tokenizer.vocabulary_size:
-        yield f"got a tokenizer with {tokenizer.vocabulary_size} units", f"vocoder {name!r} wants {vocoder.vocabulary_size}", "use the vocoder's tokenizer or train a vocoder for this one"
+    if vocoder.frame_rate_hz and vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
+        yield (
+            f"got a tokenizer of {tokenizer.frame_rate_hz:g} units/s",
+            f"vocoder {name!r} wants {vocoder.frame_rate_hz:g}",
+            "change the tokenizer's stride or train a vocoder for this rate",
+        )
+    if vocoder.vocabulary_size and vocoder.vocabulary_size != tokenizer.vocabulary_size:
+        yield (
+            f"got a tokenizer with {tokenizer.vocabulary_size} units",
+            f"vocoder {name!r} wants {vocoder.vocabulary_size}",
+            "use the vocoder's tokenizer or train a vocoder for this one",
+        )
     elif vocoder.units_fingerprint and vocoder.units_fingerprint != tokenizer.fingerprint:
         yield (
             f"got units of codebook {tokenizer.fingerprint or '(untrained)'}",
@@ -78,8 +86,9 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
     prompt = cards.get("prompt")
     if prompt is not None:
         for tag in card.tag.split():
-            if tag not in prompt.tags:
-                yield f"got task tag {tag!r}", f"a tag registered by prompt format {parts.recipe.parts['prompt'].use!r}", did_you_mean(tag, prompt.tags)
+            if not prompt.accepts_tag(tag):
+                fix = did_you_mean(tag, prompt.tags) if prompt.tags else f"give the task a tag like {prompt.tag_pattern}"
+                yield f"got task tag {tag!r}", f"a tag that prompt format {parts.recipe.parts['prompt'].use!r} can write", fix
         for language in (*task.source, *task.target):
             if prompt.languages and language not in prompt.languages:
                 yield f"task {task.use!r}: got language {language!r}", "a language that the prompt format names", did_you_mean(language, prompt.languages)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +16,6 @@ from alm.core.parts import Parts
 
 MODEL_FILE = "model.safetensors"
 TRAINING_ONLY = ("heads.safetensors", "heads.json", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
-
-
-@contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the place of `target` when the block ends without an error.
-
-    Raises:
-        AlmError: a place that cannot be written to.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.new-"))
-    except OSError as error:
-        raise AlmError(f"got folder {target}, which cannot be written ({error.strerror})", "a writable place", "choose another folder") from error
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb+") as handle:
-                    os.fsync(handle.fileno())
-        os.chmod(temporary, 0o755)
-        old = target.with_name(f".{target.name}.old")
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def write_model_card(folder: Path, recipe: RecipeConfig) -> None:

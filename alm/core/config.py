@@ -153,7 +153,7 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
     Raises:
         AlmError: an unknown key (with "did you mean"), a wrong type, a cycle of `extends`, a file that is not YAML.
     """
-    merged = _read_chain(recipe_path(name, found), found, ())
+    merged: Any = _read_chain(recipe_path(name, found), found, ())
     try:
         for override in overrides:
             if "=" not in override or override.startswith("-"):
@@ -162,8 +162,7 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
         content = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the override") from error
-    assert isinstance(content, dict)
-    recipe = _build(RecipeConfig, content, f"recipe {name!r}")
+    recipe = _build(RecipeConfig, _mapping(content, name), f"recipe {name!r}")
     if recipe.train.objective not in OBJECTIVES:
         raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
     for kind in recipe.parts:

@@ -75,7 +75,9 @@ def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance]) -> list[
     return list(pairs.values())
 
 
-def evaluate(pipeline: Pipeline, use: str, utterances: list[Utterance], *, max_clips: int = 0, on_done: Callable[[int], None] | None = None) -> tuple[list[Score], list[dict[str, Any]]]:
+def evaluate(
+    pipeline: Pipeline, use: str, utterances: list[Utterance], *, max_clips: int = 0, on_done: Callable[[int], None] | None = None
+) -> tuple[list[Score], list[dict[str, Any]]]:
     """Scores of a task on utterances, a group of languages at a time, and the outputs beside their references.
 
     Args:

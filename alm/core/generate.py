@@ -96,8 +96,7 @@ def generate_steps(
         hidden = backbone.hidden(step_input, mask, cache)[:, -1]  # [B, D]
         scores = backbone.scores(hidden).float().cpu()  # [B, V]
         chosen = [
-            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoder, generators[row], masks)
-            for row, request in enumerate(requests)
+            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoder, generators[row], masks) for row, request in enumerate(requests)
         ]
         for request, index in zip(requests, chosen, strict=True):
             if not request.done:

@@ -79,7 +79,9 @@ def _hub_folder(address: str) -> Path:
         return Path(snapshot_download(name, revision=revision, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]))
     except (LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0][:160]
-        raise AlmError(f"got weight source hf:{address}, which cannot be fetched ({reason})", "a reachable hub or a filled cache", "check name and revision, or use dir: or pip:") from error
+        raise AlmError(
+            f"got weight source hf:{address}, which cannot be fetched ({reason})", "a reachable hub or a filled cache", "check name and revision, or use dir: or pip:"
+        ) from error
 
 
 def find_file(folders: tuple[Path, ...], *names: str) -> Path | None:

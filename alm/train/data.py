@@ -53,6 +53,8 @@ class Items(Dataset[Any]):
         return self.make(self.items[index])
 
 
-def loader(items: Many[Any], lengths: Many[int], max_total: int, collate: Callable[[list[Any]], Any], *, shuffle: bool, seed: int = 0, make: Callable[[Any], Any] = lambda item: item) -> DataLoader[Any]:
+def loader(
+    items: Many[Any], lengths: Many[int], max_total: int, collate: Callable[[list[Any]], Any], *, shuffle: bool, seed: int = 0, make: Callable[[Any], Any] = lambda item: item
+) -> DataLoader[Any]:
     """A DataLoader of batches by length, in this process: the data is in memory already."""
     return DataLoader(Items(items, make), batch_sampler=LengthBatches(lengths, max_total, shuffle=shuffle, seed=seed), collate_fn=collate)

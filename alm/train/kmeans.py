@@ -140,7 +140,12 @@ def _identity(parts: Parts) -> str:
     import json
 
     options = {k: v for k, v in parts.recipe.part("tokenizer").options.items() if k not in ("codebook", "clusters")}
-    files = [path for value in options.values() if isinstance(value, str) and value.startswith(("dir:", "run:")) for path in sorted(parts.context.folders(value)[0].glob("*.safetensors"))]
+    files = [
+        path
+        for value in options.values()
+        if isinstance(value, str) and value.startswith(("dir:", "run:"))
+        for path in sorted(parts.context.folders(value)[0].glob("*.safetensors"))
+    ]
     digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
     for path in files:
         digest.update(path.read_bytes())

@@ -5,8 +5,8 @@ Scores are computed for learnt positions alone, so the cost of a large vocabular
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,27 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
-from alm.api.types import Sequence, Slot
+from alm.api.types import Sample, Sequence, Slot
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
-from alm.train.data import Items
-from alm.train.mixture import Augmentation, Entry, Mixture, MixtureBatches
+from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import adamw, progress
 
 
 @dataclass(frozen=True)
 class LmOptions:
-    """`train.options` of objective lm: the augmentation (see Augmentation) and the weight of unit losses."""
+    """`train.options` of objective lm; shares are between 0 and 1.
+
+    Attributes:
+        join: share of samples to which another of the same task and languages is appended.
+        tempo: largest share of input frames that are dropped or doubled.
+        replace_units: share of input units replaced by random ones.
+        replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
+        unit_loss_weight: of the loss on units, beside 1 for text.
+        half_precision_checkpoint: write weights as float16.
+    """
 
     join: float = 0.0
     tempo: float = 0.0
@@ -37,9 +45,6 @@ class LmOptions:
     replace_text: float = 0.0
     unit_loss_weight: float = 1.0
     half_precision_checkpoint: bool = True
-
-    def augmentation(self) -> Augmentation:
-        return Augmentation(self.join, self.tempo, self.replace_units, self.replace_text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,21 +141,14 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     model = assemble(parts)
     module = LanguageModelTraining(model.backbone, model.projector, model.vocabulary, parts, options)
     prompt = parts.load("prompt")
-    train, validation = Mixture(parts, "train", track), Mixture(parts, config.data.validation_split, track)
-    chance = random.Random(config.train.seed)
-    augmentation = options.augmentation()
+    count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
+    train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))
 
-    def make(mixture: Mixture, how: Augmentation) -> Any:
-        return lambda entry: _encoded(mixture, entry, how, chance, prompt, model.vocabulary)
+    def encoded(drawn: list[tuple[int, Sample]]) -> Batch:
+        return collate([(task, prompt.encode(sample, model.vocabulary)) for task, sample in drawn])
 
-    batches = MixtureBatches(train, config.data.batch_positions, config.train.seed)
-    train_loader = DataLoader(Items(train.entries, make(train, augmentation)), batch_sampler=batches, collate_fn=collate)
-    validation_batches = MixtureBatches(validation, config.data.batch_positions, 0) if validation.entries else []
-    validation_loader = DataLoader(Items(validation.entries, make(validation, Augmentation())), batch_sampler=validation_batches, collate_fn=collate)
+    size, seed = config.data.batch_positions, config.train.seed
+    train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)
+    validation_batches = MixtureBatches(validation, size, 0) if validation.entries else []
+    validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=encoded)
     return module, train_loader, validation_loader
-
-
-def _encoded(mixture: Mixture, entry: Entry, how: Augmentation, chance: random.Random, prompt: Any, vocabulary: JointVocabulary) -> tuple[int, Sequence]:
-    return entry.task, prompt.encode(mixture.varied(entry, how, chance), vocabulary)
-
-

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from alm.api.batching import batches_by_length
 from alm.api.errors import AlmError
@@ -25,22 +25,8 @@ from alm.core.config import DataConfig, TaskConfig
 from alm.core.parts import Parts
 from alm.core.units import Track, cached_features, cached_units
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How samples are varied while training; shares between 0 and 1.
-
-    Attributes:
-        join: share of samples to which another of the same task and languages is appended.
-        tempo: largest share of input frames that are dropped or doubled.
-        replace_units: share of input units replaced by random ones.
-        replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
-    """
-
-    join: float = 0.0
-    tempo: float = 0.0
-    replace_units: float = 0.0
-    replace_text: float = 0.0
+Draw = tuple[int, int | None]  # an entry, and the one that is joined to it
+MAX_JOINED = 640  # positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +39,13 @@ class Entry:
 
 
 class Mixture:
-    """All entries of a split, with their audio replaced by units or features."""
+    """All entries of a split, with their audio replaced by units or features.
 
-    def __init__(self, parts: Parts, split: str, track: Track) -> None:
+    Args:
+        count_ids: how many ids a text has, for batching.
+    """
+
+    def __init__(self, parts: Parts, split: str, count_ids: Callable[[str], int], track: Track) -> None:
         self.parts, self.data = parts, parts.recipe.data
         groups: dict[str, list[Utterance]] = defaultdict(list)
         for utterance in parts.utterances(split):
@@ -66,7 +56,7 @@ class Mixture:
         for index, sample in pending:
             done = _with_contents(sample, contents[self.data.tasks[index].audio], self.data)
             if done is not None:
-                self.entries.append(Entry(index, done, _length(done)))
+                self.entries.append(Entry(index, done, _length(done, count_ids)))
         if split == "train" and not self.entries:
             raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
         self.by_task: dict[int, list[int]] = defaultdict(list)
@@ -91,45 +81,61 @@ class Mixture:
         contents["features"] = {**contents["units"], **heard}
         return contents
 
-    def varied(self, entry: Entry, how: Augmentation, chance: random.Random) -> Sample:
-        """The entry's sample, joined and changed in tempo as `how` says."""
-        sample = entry.sample
-        if how.join and chance.random() < how.join:
-            other = self.entries[chance.choice(self.by_kind[entry.task, sample.languages])]
-            if entry.length + other.length <= self.data.batch_positions // 4:
-                sample = joined(sample, other.sample)
-        if how.tempo:
-            sample = _map_units(sample, lambda units: _change_tempo(units, how.tempo, chance))
-        return sample
+    def partner(self, number: int, chance: random.Random) -> int | None:
+        """Another entry of the same task and languages that may be appended to this one."""
+        entry = self.entries[number]
+        other = chance.choice(self.by_kind[entry.task, entry.sample.languages])
+        return other if entry.length + self.entries[other].length <= MAX_JOINED else None
 
 
-class MixtureBatches(Sampler[list[int]]):
-    """Batches of an epoch: tasks in proportion to their weights, samples of a task without repetition until all are used."""
+class MixtureBatches(Sampler[list[Draw]]):
+    """Batches of an epoch: tasks in proportion to their weights, samples of a task without repetition until all are used.
 
-    def __init__(self, mixture: Mixture, max_total: int, seed: int) -> None:
-        self.mixture, self.max_total, self.seed, self.epoch = mixture, max_total, seed, 0
+    Joining is decided here, since the length of what is joined decides its batch.
+    """
+
+    def __init__(self, mixture: Mixture, max_total: int, seed: int, join: float = 0.0) -> None:
+        self.mixture, self.max_total, self.seed, self.join, self.epoch = mixture, max_total, seed, join, 0
         self._count = len(self._draw(random.Random(0)))
 
-    def _draw(self, chance: random.Random) -> list[list[int]]:
-        by_task, tasks = self.mixture.by_task, self.mixture.data.tasks
-        total_weight = sum(tasks[task].weight for task in by_task)
-        size = len(self.mixture.entries)
+    def _draw(self, chance: random.Random) -> list[list[Draw]]:
+        mixture, tasks = self.mixture, self.mixture.data.tasks
+        total_weight = sum(tasks[task].weight for task in mixture.by_task)
         chosen: list[int] = []
-        for task, numbers in by_task.items():
-            count = max(1, round(size * tasks[task].weight / total_weight))
+        for task, numbers in mixture.by_task.items():
+            count = max(1, round(len(mixture.entries) * tasks[task].weight / total_weight))
             rounds, rest = divmod(count, len(numbers))
             chosen += numbers * rounds + chance.sample(numbers, rest)
-        lengths = [round(self.mixture.entries[i].length * (1 + 0.1 * chance.random())) for i in chosen]
-        groups = [[chosen[i] for i in group] for group in batches_by_length(lengths, self.max_total)]
+        draws: list[Draw] = [(i, mixture.partner(i, chance) if chance.random() < self.join else None) for i in chosen]
+        lengths = [sum(mixture.entries[i].length for i in draw if i is not None) for draw in draws]
+        jittered = [round(length * (1 + 0.1 * chance.random())) for length in lengths]
+        groups = [[draws[i] for i in group] for group in batches_by_length(jittered, self.max_total)]
         chance.shuffle(groups)
         return groups
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         yield from self._draw(random.Random(f"{self.seed}-{self.epoch}"))
         self.epoch += 1
 
     def __len__(self) -> int:
         return self._count
+
+
+class Drawn(Dataset[tuple[int, Sample]]):
+    """What the batches draw: the task and the sample, joined and changed in tempo."""
+
+    def __init__(self, mixture: Mixture, tempo: float, seed: int) -> None:
+        self.mixture, self.tempo, self.chance = mixture, tempo, random.Random(seed)
+
+    def __getitem__(self, draw: Draw) -> tuple[int, Sample]:
+        entry, partner = self.mixture.entries[draw[0]], draw[1]
+        sample = entry.sample if partner is None else joined(entry.sample, self.mixture.entries[partner].sample)
+        if self.tempo:
+            sample = _map_units(sample, lambda units: _change_tempo(units, self.tempo, self.chance))
+        return entry.task, sample
+
+    def __len__(self) -> int:
+        return len(self.mixture.entries)
 
 
 def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[Sample]:
@@ -187,7 +193,8 @@ def joined(a: Sample, b: Sample) -> Sample:
         elif isinstance(x.content, Units) and isinstance(y.content, Units):
             content = dataclasses.replace(x.content, codes=torch.cat([x.content.codes, y.content.codes], 1))
         else:
-            assert isinstance(x.content, Features) and isinstance(y.content, Features)
+            assert isinstance(x.content, Features)
+            assert isinstance(y.content, Features)
             content = dataclasses.replace(x.content, values=torch.cat([x.content.values, y.content.values]))
         return dataclasses.replace(x, content=content)
 
@@ -212,12 +219,13 @@ def _change_tempo(units: Units, most: float, chance: random.Random) -> Units:
     return dataclasses.replace(units, codes=units.codes.repeat_interleave(torch.tensor(repeats), dim=1))
 
 
-def _length(sample: Sample) -> int:
+def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:
+    """Positions that the sample will take, its tag included."""
     length = 12
     for segment in sample.segments():
         content = segment.content
         if isinstance(content, str):
-            length += len(content) // 3 + 2
+            length += count_ids(content) + 1
         elif isinstance(content, Units):
             length += content.codes.numel() + 1
         elif isinstance(content, Features):

@@ -34,4 +34,3 @@ def adamw(named: Iterable[tuple[str, nn.Parameter]], train: Any, share_done: Cal
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-

@@ -19,8 +19,9 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from alm.api.errors import AlmError
-from alm.core.checkpoint import atomic_folder, write_model_card
+from alm.core.checkpoint import write_model_card
 from alm.core.config import RecipeConfig, build_options, load_recipe, recipe_path, to_yaml
+from alm.core.files import atomic_folder
 from alm.core.parts import Parts
 from alm.core.sources import runs_folder
 
@@ -130,7 +131,7 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
         accelerator="auto",
         devices=1,
         max_epochs=-1,
-        gradient_clip_val=recipe.train.gradient_clip,
+        gradient_clip_val=recipe.train.gradient_clip if module.automatic_optimization else None,
         val_check_interval=every if every else None,
         check_val_every_n_epoch=None if every else 1_000_000,
         limit_val_batches=1.0 if every else 0,
@@ -154,8 +155,6 @@ def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
         "ctc": (ctc.build, ctc.CtcOptions),
         "lm": (lm.build, lm.LmOptions),
         "vocoder": (vocoder.build, vocoder.VocoderOptions),
-
-
     }
     build, options = builders[parts.recipe.train.objective]
     return build(parts, build_options(options, parts.recipe.train.options, "train.options"), track)

@@ -169,7 +169,13 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     net_options = dataclasses.replace(net_options, weights="", vocabulary_size=tokenizer_card.vocabulary_size, frame_rate_hz=tokenizer_card.frame_rate_hz)
     speakers: dict[str, int] = {}
     sets = {split: _clips(parts, split, net_options, speakers, track) for split in ("train", config.data.validation_split)}
-    card = dataclasses.replace(parts.card("vocoder"), units_fingerprint=tokenizer_card.fingerprint, speakers=tuple(speakers), vocabulary_size=tokenizer_card.vocabulary_size)
+    card = dataclasses.replace(
+        parts.planned_card("vocoder"),
+        frame_rate_hz=tokenizer_card.frame_rate_hz,
+        units_fingerprint=tokenizer_card.fingerprint,
+        speakers=tuple(speakers),
+        vocabulary_size=tokenizer_card.vocabulary_size,
+    )
     module = VocoderTraining(UnitVocosNet(net_options, len(speakers)), card, options, config.train)
     per_unit = round(net_options.sample_rate_hz / net_options.frame_rate_hz)
 

@@ -56,7 +56,9 @@ def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
         size, positions = _gguf_sizes(gguf_file(folder))
         return BackboneCard(size, positions, pretrained=True)
     config = json.loads((folder / "config.json").read_text())
-    return BackboneCard(config.get("hidden_size", config.get("n_embd", 0)), config.get("max_position_embeddings", config.get("n_positions", 0)), config.get("tie_word_embeddings", True), True)
+    return BackboneCard(
+        config.get("hidden_size", config.get("n_embd", 0)), config.get("max_position_embeddings", config.get("n_positions", 0)), config.get("tie_word_embeddings", True), True
+    )
 
 
 def gguf_file(folder: Path) -> Path:

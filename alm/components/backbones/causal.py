@@ -30,7 +30,11 @@ class CausalBackbone(nn.Module):
         table = self.model.get_input_embeddings()
         old = table.weight.shape[0]
         if vocabulary_size < len(self.text_tokenizer):
-            raise AlmError(f"got a vocabulary of {vocabulary_size} ids", f"at least the {len(self.text_tokenizer)} of the text tokenizer", "build the vocabulary from this backbone's tokenizer")
+            raise AlmError(
+                f"got a vocabulary of {vocabulary_size} ids",
+                f"at least the {len(self.text_tokenizer)} of the text tokenizer",
+                "build the vocabulary from this backbone's tokenizer",
+            )
         if vocabulary_size != old:
             self.model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
         table = self.model.get_input_embeddings()
@@ -52,7 +56,7 @@ class CausalBackbone(nn.Module):
             inputs_embeds=embeddings,
             attention_mask=None if mask is None or bool(mask.all()) else mask.long(),
             position_ids=positions,
-            past_key_values=cache,
+            cache=cache,
             use_cache=cache is not None,
         )
         return output.last_hidden_state

@@ -23,7 +23,7 @@ from alm.components.encoders import ctranslate2
 from alm.components.encoders.whisper import whisper_config
 
 SAMPLE_RATE_HZ = 16_000
-WINDOW_S = 30.0
+WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
 MAX_IDS = 160
 BATCH = 8
 
@@ -45,23 +45,23 @@ class WhisperRecognizer:
 
     @torch.inference_mode()
     def read(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[str]:
-        """Text of each clip.
+        """Text of each clip; a clip that is longer than one window is read window by window.
 
         Raises:
-            AlmError: a clip that is longer than one window, or a task that this checkpoint has not learnt.
+            AlmError: a task or language that this checkpoint has not learnt.
         """
         if (task == "translate" or language != "en") and not self.multilingual:
             raise AlmError(f"got {task} in language {language!r}", "an English-only recognizer transcribes English", "use Whisper base")
-        texts: list[str] = []
-        for start in range(0, len(audio), BATCH):
-            texts += self._read_batch(audio[start : start + BATCH], language, task)
-        return texts
+        windows = [(i, w) for i, clip in enumerate(audio) for w in clip.mono().resample(SAMPLE_RATE_HZ).samples[0].split(WINDOW_SAMPLES)]
+        texts: list[list[str]] = [[] for _ in audio]
+        for start in range(0, len(windows), BATCH):
+            batch = windows[start : start + BATCH]
+            for (owner, _), text in zip(batch, self._read_batch([w for _, w in batch], language, task), strict=True):
+                texts[owner].append(text)
+        return [" ".join(pieces) for pieces in texts]
 
-    def _read_batch(self, audio: Many[Audio], language: str, task: str) -> list[str]:
-        clips = [clip.mono().resample(SAMPLE_RATE_HZ).samples[0] for clip in audio]
-        for clip in clips:
-            if len(clip) > WINDOW_S * SAMPLE_RATE_HZ:
-                raise AlmError(f"got {len(clip) / SAMPLE_RATE_HZ:.1f} s", f"at most {WINDOW_S:.0f} s", "cut the clip")
+    def _read_batch(self, clips: Many[Tensor], language: str, task: str) -> list[str]:
+        """Windows [T] of at most 30 s -> texts."""
         mel = self._mel([c.numpy() for c in clips], sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_features"]
         encoded = self.model.model.encoder(mel).last_hidden_state
         prefix = [self._id("<|startoftranscript|>"), *([self._id(f"<|{language}|>"), self._id(f"<|{task}|>")] if self.multilingual else []), self._id("<|notimestamps|>")]
@@ -72,7 +72,7 @@ class WhisperRecognizer:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         step = ids
         for number in range(MAX_IDS):
-            hidden = self.model.model.decoder(input_ids=step, encoder_hidden_states=encoded, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
+            hidden = self.model.model.decoder(input_ids=step, encoder_hidden_states=encoded, cache=cache, use_cache=True).last_hidden_state[:, -1]
             scores: Tensor = self.model.proj_out(hidden)
             scores[:, self.suppressed + (self.suppressed_first if number == 0 else [])] = float("-inf")
             scores[:, first_special + 1 :] = float("-inf")

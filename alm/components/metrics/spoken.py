@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from alm.components.metrics.cards import DNSMOS_CARD, SpokenOptions, spoken_card
 from alm.components.metrics.text import text_metric
 
 DNSMOS_RATE_HZ = 16_000
-DNSMOS_MIN_S = 9.01  # the model's input length; shorter clips are repeated, as its authors do
+DNSMOS_WINDOW_SAMPLES = round(9.01 * DNSMOS_RATE_HZ)
+DNSMOS_CURVE = (-0.06766283, 1.11546468, 0.04602535)  # the published fit from raw output to the scale of P.835
+DNSMOS_MODEL = "sig_bak_ovr.onnx"
 
 
 class SpokenMetric:
@@ -33,24 +36,31 @@ class SpokenMetric:
 
 
 class Dnsmos:
-    """Overall quality on a scale of 1 to 5 by DNSMOS (arXiv 2110.01763), the mean over clips. Needs no reference."""
+    """Overall quality on a scale of 1 to 5 by DNSMOS P.835 (arXiv 2110.01763), the mean over clips. Needs no reference.
+
+    The network hears windows of 9.01 s in steps of a second; a shorter clip is repeated until it fills one.
+    """
 
     card = DNSMOS_CARD
 
-    def __init__(self) -> None:
-        try:
-            from speechmos import dnsmos
-        except ImportError as error:
-            raise AlmError("got metric 'dnsmos' without its weights", "package speechmos", "run: pip install --no-deps speechmos (or `make setup`)") from error
-        self._run = dnsmos.run
+    def __init__(self, model: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def score(self, hypotheses: Many[Audio], references: Many[Any], language: str) -> float:
-        scores = []
-        for clip in hypotheses:
-            samples = clip.mono().resample(DNSMOS_RATE_HZ).samples[0].clamp(-1, 1).numpy()
-            repeats = int(np.ceil(DNSMOS_MIN_S * DNSMOS_RATE_HZ / len(samples)))
-            scores.append(float(self._run(np.tile(samples, repeats), DNSMOS_RATE_HZ)["ovrl_mos"]))
-        return float(np.mean(scores))
+        return float(np.mean([self.rate(clip) for clip in hypotheses]))
+
+    def rate(self, clip: Audio) -> float:
+        """The score of one clip."""
+        samples = clip.mono().resample(DNSMOS_RATE_HZ).samples[0].clamp(-1, 1).numpy()
+        samples = np.tile(samples, -(-DNSMOS_WINDOW_SAMPLES // len(samples)))
+        starts = range(0, len(samples) - DNSMOS_WINDOW_SAMPLES + 1, DNSMOS_RATE_HZ)
+        windows = [samples[start : start + DNSMOS_WINDOW_SAMPLES] for start in starts]
+        raw = [float(self._session.run(None, {"input_1": window[None]})[0][0][2]) for window in windows]
+        return float(np.mean(np.polyval(DNSMOS_CURVE, raw)))
 
 
 def load_spoken(metric: str, context: LoadContext) -> SpokenMetric:
@@ -58,4 +68,12 @@ def load_spoken(metric: str, context: LoadContext) -> SpokenMetric:
 
 
 def load_dnsmos(options: None, context: LoadContext) -> Dnsmos:
-    return Dnsmos()
+    """DNSMOS with the weights that package speechmos ships.
+
+    Raises:
+        AlmError: the package is not installed, or has no such model.
+    """
+    hits = sorted(context.folders("pip:speechmos")[0].glob(f"dnsmos_models/{DNSMOS_MODEL}"))
+    if not hits:
+        raise AlmError("got a package speechmos without its DNSMOS model", DNSMOS_MODEL, "install the version that requirements/weights.txt names")
+    return Dnsmos(hits[0])

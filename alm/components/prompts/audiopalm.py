@@ -18,11 +18,20 @@ from alm.api.vocabulary import JointVocabulary, SpanRule
 if TYPE_CHECKING:
     from typing import Literal
 
-LANGUAGES = {"en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ru": "Russian", "de": "German", "zh": "Chinese", "ja": "Japanese", "pt": "Portuguese", "nl": "Dutch"}
-TAGS = ("ASR", "AST", "MT", "TTS", "S2ST", "CONTINUE")
-AUDIO_OUTPUTS = {"TTS", "S2ST", "CONTINUE"}
+LANGUAGES = {
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "it": "Italian",
+    "ru": "Russian",
+    "de": "German",
+    "zh": "Chinese",
+    "ja": "Japanese",
+    "pt": "Portuguese",
+    "nl": "Dutch",
+}
 MAX_TEXT_IDS, MAX_AUDIO_S = 200, 20.0
-CARD = PromptFormatCard(TAGS, languages=tuple(LANGUAGES), source="arXiv 2306.12925")
+CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9]*", languages=tuple(LANGUAGES), source="arXiv 2306.12925")
 
 
 class AudioPalmFormat:
@@ -37,8 +46,8 @@ class AudioPalmFormat:
             UnknownNameError: a tag or a language that the format does not know.
         """
         for tag in sample.tags:
-            if tag not in TAGS:
-                raise UnknownNameError(f"got task tag {tag!r}", "a tag of the audiopalm format", f"one of: {', '.join(TAGS)}")
+            if not CARD.accepts_tag(tag):
+                raise UnknownNameError(f"got task tag {tag!r}", "capital letters and digits, as the audiopalm format writes tags", "give the task such a tag")
         for language in sample.languages:
             if language not in LANGUAGES:
                 raise UnknownNameError(f"got language {language!r}", "a language of the audiopalm format", f"one of: {', '.join(LANGUAGES)}")
@@ -57,11 +66,11 @@ class AudioPalmFormat:
         return self._written_prompt(sample, vocabulary).sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
-        """One span a task, text or units, each ended by a line break; nothing may follow but the end."""
+        """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
         max_units = round(MAX_AUDIO_S * vocabulary.frame_rate_hz) * max(1, len(vocabulary.unit_blocks))
         text = SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS)
         units = SpanRule("units", vocabulary.separator_id, max_units, min_ids=2)
-        return [units if tag in AUDIO_OUTPUTS else text for tag in sample.tags]
+        return [units if modality == "audio" else text for modality, _ in sample.emits]
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
         pieces: list[list[int]] = [[]]
@@ -71,9 +80,8 @@ class AudioPalmFormat:
             elif index != vocabulary.end_id:
                 pieces[-1].append(index)
         segments = []
-        for tag, piece in zip(sample.tags, pieces, strict=False):
-            language = sample.languages[-1] if tag not in ("ASR",) else sample.languages[0]
-            content = vocabulary.units(piece) if tag in AUDIO_OUTPUTS else vocabulary.text(piece)
+        for (modality, language), piece in zip(sample.emits, pieces, strict=False):
+            content = vocabulary.units(piece) if modality == "audio" else vocabulary.text(piece)
             segments.append(Segment(content, True, language))
         return segments
 

@@ -18,14 +18,14 @@ VOCODER_CARD = "vocoder.json"
 class UnitVocosOptions:
     """Attributes:
     weights: weight source of a trained vocoder, or "" before training.
-    vocabulary_size, frame_rate_hz: of the units, before training; a trained one knows its own.
+    vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
     hidden_size, blocks: of the ConvNeXt network.
     hop_samples, fft_samples: of the iSTFT head.
     """
 
     weights: str = ""
-    vocabulary_size: int = 1024
-    frame_rate_hz: float = 25.0
+    vocabulary_size: int = 0
+    frame_rate_hz: float = 0.0
     sample_rate_hz: int = 16_000
     hidden_size: int = 320
     blocks: int = 8

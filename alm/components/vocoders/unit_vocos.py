@@ -21,7 +21,7 @@ from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.nets import ConvNeXtBlock
-from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, unit_vocos_card
+from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
 
 BATCH_UNITS = 2000
 MAX_MAGNITUDE = 100.0
@@ -157,5 +157,4 @@ def read_net(folder: Path) -> tuple[UnitVocosNet, VocoderCard]:
 def load_vocoder(options: UnitVocosOptions, context: LoadContext) -> UnitVocos:
     if options.weights:
         return UnitVocos(*read_net(context.folders(options.weights)[0]))
-    card = unit_vocos_card(options, context)
-    return UnitVocos(UnitVocosNet(options, 1), card)
+    raise AlmError("got vocoder 'unit-vocos' without weights", "a trained one", "train it with a recipe of objective vocoder and set `weights: run:...`")

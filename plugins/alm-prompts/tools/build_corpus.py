@@ -47,7 +47,9 @@ def read_transcripts(root: Path, language: str) -> dict[str, str]:
     """`name: text` lines; comments start with a semicolon; bracketed descriptions of sounds are left out."""
     path = root / f"usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz"
     texts = {}
-    for line in gzip.open(path, "rt", encoding="utf-8-sig", errors="replace"):
+    with gzip.open(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+        lines = file.readlines()
+    for line in lines:
         if line.startswith(";") or ":" not in line:
             continue
         name, text = (part.strip() for part in line.split(":", 1))
@@ -121,8 +123,7 @@ def main() -> None:
             duration_s = len(samples) / SAMPLE_RATE_HZ
             identifier = f"{language}/{name}"
             recording = Recording(identifier, [AudioSource("file", [0], relative)], SAMPLE_RATE_HZ, len(samples), duration_s)
-            supervision = SupervisionSegment(identifier, identifier, 0, duration_s, text=text, language=language,
-                                             speaker=SPEAKERS[language], custom={"prompt": name})
+            supervision = SupervisionSegment(identifier, identifier, 0, duration_s, text=text, language=language, speaker=SPEAKERS[language], custom={"prompt": name})
             cuts[split[name]].append(MonoCut(identifier, 0, duration_s, 0, [supervision], recording=recording))
             counts[language, split[name], "clips"] += 1
             counts[language, split[name], "minutes"] += duration_s / 60

