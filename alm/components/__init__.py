@@ -97,3 +97,10 @@ def register_metrics(register: Callable[..., None]) -> None:
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
     register(Path(__file__).parents[1] / "recipes")
+
+
+@hookimpl
+def register_demo_tabs(register: Callable[..., None]) -> None:
+    register("Speech", _late("demos.tabs", "speech_tab"))
+    register("Text", _late("demos.tabs", "text_tab"))
+    register("Units", _late("demos.tabs", "units_tab"))

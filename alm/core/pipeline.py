@@ -119,6 +119,11 @@ class Pipeline:
         """Tasks that the model was trained on."""
         return [task.use for task in self.recipe.data.tasks]
 
+    def tasks_reading(self, modality: str) -> list[str]:
+        """Trained tasks whose input is "text" or "audio"."""
+        reads = {use: "text" if load_task(self.parts.found, use).card.input.endswith("text") else "audio" for use in self.tasks}
+        return [use for use, read in reads.items() if read == modality]
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages that the model was trained on: those of its tasks, or all that its prompt format names."""

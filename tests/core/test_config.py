@@ -1,0 +1,111 @@
+"""Recipes: extends, overrides, typed validation with suggestions; `alm check` refuses what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from alm.api.errors import AlmError
+from alm.core.check import check_recipe
+from alm.core.config import load_recipe, recipes, to_yaml
+from alm.core.parts import Parts
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text, name="r"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_extends_and_overrides(recipe):
+    recipe("name: base\ntrain: {steps: 5, learning_rate: 1e-3}\nparts: {tokenizer: {use: mfcc, clusters: 50}}\n", "base")
+    path = recipe("extends: base\nname: mine\ntrain: {steps: 7}\n")
+    loaded = load_recipe(path, ["train.steps=9", "parts.tokenizer.clusters=64"])
+    assert (loaded.name, loaded.train.steps, loaded.train.learning_rate) == ("mine", 9, 1e-3)
+    assert loaded.part("tokenizer").options == {"clusters": 64}
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_shipped_recipes_survive_yaml(name, tmp_path):
+    loaded = load_recipe(str(recipes()[name]))
+    (tmp_path / "again.yaml").write_text(to_yaml(loaded))
+    assert load_recipe(str(tmp_path / "again.yaml")) == loaded
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("name: x\ntrian: {}\n", [], "did you mean train"),
+        ("name: x\ntrain: {step: 5}\n", [], "did you mean steps"),
+        ("name: x\ntrain: {steps: many}\n", [], "type int"),
+        ("name: x\ntrain: 5\n", [], "a mapping"),
+        ("name: x\ndata: {tasks: ASR}\n", [], "a list"),
+        ("name: x\ntrain: {objective: lmm}\n", [], "did you mean lm"),
+        ("name: x\nparts: {tokeniser: {use: mfcc}}\n", [], "did you mean tokenizer"),
+        ("name: x\n", ["train.steps"], "key=value"),
+        ("name: x\n", ["train.stepz=4"], "did you mean steps"),
+        ("name: [\n", [], "cannot be read"),
+        ("- a\n- b\n", [], "no mapping"),
+        ("extends: r\nname: x\n", [], "extends itself|a recipe's name"),
+    ],
+)
+def test_wrong_recipes_are_refused_with_the_fix(recipe, text, overrides, message):
+    with pytest.raises(AlmError, match=message):
+        load_recipe(recipe(text), overrides)
+
+
+GOOD = """name: x
+parts:
+  tokenizer: {use: mfcc, clusters: 32, hop_samples: 640%s}
+  backbone: {use: llama, text_tokenizer: "run:none"}
+  prompt: {use: audiopalm}
+  vocoder: {use: unit-vocos%s}
+data:
+  corpora: [{use: prompts%s}]
+  tasks: [{use: %s}]
+train: {steps: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "vocoder", "corpus", "task", "wanted"),
+    [
+        ("", "", "", "ASR", None),
+        ("", ", frame_rate_hz: 50", "", "ASR", "wants 50"),
+        ("", ", vocabulary_size: 1024", "", "ASR", "wants 1024"),
+        ("", ", weights: 'dir:FOREIGN'", "", "ASR", "was made for units of codebook foreign"),
+        ("", "", "", "lower-case", "can write"),
+        ("", "", "", "ASX", "a registered task"),
+        (", clustres: 5", "", "", "ASR", "a key of MfccOptions"),
+        ("", "", ", languages: [xx]", "ASR", "a language that it has"),
+        ("", "", "", "ASR, source: [xx]", "a language that the prompt format names"),
+        ("", "", "", "ASR, audio: features", "parts.encoder"),
+    ],
+)
+def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, corpus, task, wanted):
+    import json
+
+    from alm.api.cards import TaskCard
+    from alm.core.plugins import build_registry
+
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    card = {"sample_rate_hz": 16_000, "frame_rate_hz": 25.0, "vocabulary_size": 32, "codebooks": 1, "units_fingerprint": "foreign", "speakers": [], "trainable": []}
+    (foreign / "vocoder.json").write_text(json.dumps({"card": card, "options": {}}))
+
+    class Plugin:
+        from alm.api.hookspecs import hookimpl
+
+        @hookimpl
+        def register_tasks(self, register):
+            register("lower-case", card=TaskCard("sing along", "source.audio", ("source.text",)))
+
+    found = build_registry()
+    found.add("extra", Plugin)
+    loaded = load_recipe(recipe(GOOD % (tokenizer, vocoder.replace("FOREIGN", str(foreign)), corpus, task)), (), found)
+    problems = check_recipe(Parts(loaded, tmp_path, found))
+    assert (not problems) if wanted is None else any(wanted in p[1] for p in problems), problems
+    assert all(fix for _, _, fix in problems)

