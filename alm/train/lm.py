@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
-from alm.api.types import Sample, Sequence, Slot
+from alm.api.types import Sample, Sequence, Slot, Units
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
@@ -36,6 +36,8 @@ class LmOptions:
         replace_units: share of input units replaced by random ones.
         replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
         unit_loss_weight: of the loss on units, beside 1 for text.
+        ctc_weight: of a CTC loss on the hidden states over the given units, against the transcript where the sample
+            emits one. A small network learns to listen by it long before it would by next-id prediction alone.
         half_precision_checkpoint: write weights as float16.
     """
 
@@ -44,6 +46,7 @@ class LmOptions:
     replace_units: float = 0.0
     replace_text: float = 0.0
     unit_loss_weight: float = 1.0
+    ctc_weight: float = 0.0
     half_precision_checkpoint: bool = True
 
 
@@ -56,9 +59,11 @@ class Batch:
     given_units: Tensor  # [B, S] bool: input units, which augmentation may replace
     slots: list[tuple[int, Slot]] = field(default_factory=list)  # row, slot
     tasks: list[int] = field(default_factory=list)
+    transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what its given units say
 
 
-def collate(items: list[tuple[int, Sequence]]) -> Batch:
+def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]] | None = None) -> Batch:
+    """Pads sequences to a batch; `transcripts` by row, for the CTC loss."""
     ids, _ = pad_frames([s.ids for _, s in items])
     learn, _ = pad_frames([s.learn for _, s in items])
     given = torch.zeros_like(learn)
@@ -67,7 +72,7 @@ def collate(items: list[tuple[int, Sequence]]) -> Batch:
             if span.kind == "units" and not bool(sequence.learn[span.start]):
                 given[row, span.start : span.stop] = True
     slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
-    return Batch(ids, learn, given, slots, [task for task, _ in items])
+    return Batch(ids, learn, given, slots, [task for task, _ in items], transcripts or {})
 
 
 class LanguageModelTraining(pl.LightningModule):
@@ -77,19 +82,30 @@ class LanguageModelTraining(pl.LightningModule):
         super().__init__()
         self.backbone, self.projector, self.vocabulary, self.parts, self.options = backbone, projector, vocabulary, parts, options
         self.train_config = parts.recipe.train
+        self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
 
-    def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropy of each learnt id [N], the ids [N], and the row of each [N]."""
+    def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""
         ids = self._disturbed(batch) if augment else batch.ids
         embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
         embeddings = F.dropout(embeddings, self.train_config.dropout, self.training)
-        hidden = self.backbone.hidden(embeddings[:, :-1])
+        states = self.backbone.hidden(embeddings[:, :-1])
         learnt = batch.learn[:, 1:]
-        hidden = F.dropout(hidden[learnt], self.train_config.dropout, self.training)
+        hidden = F.dropout(states[learnt], self.train_config.dropout, self.training)
         targets = batch.ids[:, 1:][learnt]
         rows = learnt.nonzero()[:, 0]
-        return F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none"), targets, rows
+        return F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none"), targets, rows, states
+
+    def ctc_loss(self, batch: Batch, states: Tensor) -> Tensor:
+        """CTC of the transcripts over the states at given units; the text rows score the ids, a learnt row the blank."""
+        rows = list(batch.transcripts)
+        frames, mask = pad_frames([states[row][batch.given_units[row, :-1]] for row in rows])
+        text = self.vocabulary.blocks[0].size
+        scores = torch.cat([self.backbone.scores(frames)[..., :text], (frames @ self.blank)[..., None]], -1)
+        targets = torch.tensor([i for row in rows for i in batch.transcripts[row]], device=states.device)
+        lengths = torch.tensor([len(batch.transcripts[row]) for row in rows])
+        return F.ctc_loss(scores.float().log_softmax(-1).transpose(0, 1), targets, mask.sum(1).cpu(), lengths, blank=text, zero_infinity=True)
 
     def _disturbed(self, batch: Batch) -> Tensor:
         """Ids with some given units and some teacher-forced text ids replaced at random; the targets stay true."""
@@ -104,15 +120,19 @@ class LanguageModelTraining(pl.LightningModule):
         return ids
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        losses, targets, _rows = self.losses(batch, augment=True)
+        losses, targets, _rows, states = self.losses(batch, augment=True)
         units = targets >= self.first_unit
         weights = torch.where(units, self.options.unit_loss_weight, 1.0)
         loss = (losses * weights).sum() / weights.sum()
         self.log_dict({"loss": loss, "text": losses[~units].mean() if bool((~units).any()) else loss, "tokens": float(batch.ids.numel())}, prog_bar=True)
+        if batch.transcripts:
+            ctc = self.ctc_loss(batch, states)
+            self.log("ctc", ctc, prog_bar=True)
+            loss = loss + self.options.ctc_weight * ctc
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        losses, _targets, rows = self.losses(batch, augment=False)
+        losses, _targets, rows, _states = self.losses(batch, augment=False)
         for row, task in enumerate(batch.tasks):
             mine = losses[rows == row]
             name = self.parts.recipe.data.tasks[task]
@@ -132,7 +152,17 @@ class LanguageModelTraining(pl.LightningModule):
         load_state(folder, self.backbone, self.projector, self.vocabulary)
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
-        return Batch(batch.ids.to(device), batch.learn.to(device), batch.given_units.to(device), batch.slots, batch.tasks)
+        return Batch(batch.ids.to(device), batch.learn.to(device), batch.given_units.to(device), batch.slots, batch.tasks, batch.transcripts)
+
+
+def transcript(sample: Sample) -> str:
+    """The text that a sample's given units say, where the sample emits it; "" otherwise."""
+    given = [s for s in sample.segments() if not s.learn]
+    learnt = [s for s in sample.segments() if s.learn]
+    if not learnt or not all(isinstance(s.content, Units) for s in given):
+        return ""
+    first = learnt[0]
+    return first.content if isinstance(first.content, str) and first.language == given[0].language else ""
 
 
 def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTraining, Any, Any]:
@@ -145,7 +175,8 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))
 
     def encoded(drawn: list[tuple[int, Sample]]) -> Batch:
-        return collate([(task, prompt.encode(sample, model.vocabulary)) for task, sample in drawn])
+        transcripts = {row: model.vocabulary.text_ids(" " + text) for row, (_, sample) in enumerate(drawn) if options.ctc_weight and (text := transcript(sample))}
+        return collate([(task, prompt.encode(sample, model.vocabulary)) for task, sample in drawn], transcripts)
 
     size, seed = config.data.batch_positions, config.train.seed
     train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)

