@@ -171,9 +171,19 @@ class Report:
             parts.append(display.picture_html(display.spectrogram_figure(result.audio)))
         self.examples.append((title, "".join(parts)))
 
+    def markdown(self) -> str:
+        """The figures as a table for a README: a line a figure, all its baselines in one cell."""
+        lines: dict[str, list[str]] = {}
+        for row in self.rows:
+            beside = f"{row.baseline} {row.baseline_value:g}" if row.baseline_value is not None else ""
+            lines.setdefault(row.name, [f"{row.value:g} {row.unit}", str(row.clips)]).append(beside)
+        body = "\n".join(f"| `{name}` | {value} | {', '.join(filter(None, beside))} | {clips} |" for name, (value, clips, *beside) in lines.items())
+        return f"| figure | alm | baselines | clips |\n|---|---|---|---|\n{body}\n"
+
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.json").write_text(json.dumps([asdict(row) for row in self.rows], indent=1))
+        (folder / "report.md").write_text(self.markdown())
         figures = "".join(
             f"<tr><td>{row.name}</td><td>{row.value}</td><td>{row.unit}</td><td>{row.baseline}</td><td>{row.baseline_value}</td><td>{row.clips}</td></tr>" for row in self.rows
         )

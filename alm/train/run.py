@@ -145,7 +145,12 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
         use_distributed_sampler=False,
     )
     last = folder / LAST
-    trainer.fit(module, train_loader, validation_loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    try:
+        trainer.fit(module, train_loader, validation_loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    except RuntimeError as error:
+        if "state_dict" not in str(error):
+            raise
+        raise AlmError(f"got {last}, which a recipe with another network left", "a run of this recipe", "remove that folder or choose another with --out") from error
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:

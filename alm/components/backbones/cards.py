@@ -25,7 +25,7 @@ class LlamaOptions:
     heads: int = 4
     ffn_size: int = 704
     max_positions: int = 2048
-    dropout: float = 0.1
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
