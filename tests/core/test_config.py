@@ -28,6 +28,13 @@ def test_extends_and_overrides(recipe):
     assert loaded.part("tokenizer").options == {"clusters": 64}
 
 
+def test_another_component_inherits_no_options(recipe):
+    recipe("name: base\nparts: {tokenizer: {use: mfcc, clusters: 50}, backbone: {use: llama, layers: 3}}\n", "base")
+    loaded = load_recipe(recipe("extends: base\nname: mine\nparts: {tokenizer: {use: whisper}, backbone: {use: llama, heads: 2}}\n"))
+    assert loaded.part("tokenizer").options == {}
+    assert loaded.part("backbone").options == {"layers": 3, "heads": 2}
+
+
 @pytest.mark.parametrize("name", sorted(recipes()))
 def test_shipped_recipes_survive_yaml(name, tmp_path):
     loaded = load_recipe(str(recipes()[name]))

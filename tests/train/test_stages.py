@@ -88,3 +88,35 @@ def test_full_cache_needs_no_tokenizer(small_model, workspace, tmp_path, monkeyp
     monkeypatch.setattr(mfcc, "load_tokenizer", fail)
     recipe = str(workspace / "vocoder.yaml")
     assert train(recipe, ["train.steps=1"], tmp_path / "run", quiet=True).is_dir()
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_resumes(small_model, workspace, tmp_path):
+    """Interrupts the real command while it trains, then lets it go on."""
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    run = tmp_path / "run"
+    arguments = ["train", str(workspace / "model.yaml"), "train.steps=100000", "train.validate_every_steps=0", "--out", str(run), "--quiet"]
+    process = subprocess.Popen([sys.executable, "-c", f"from alm.cli import main; main({arguments})"], stderr=subprocess.PIPE, text=True, env=os.environ.copy())
+    deadline = time.monotonic() + 120
+    while not list(run.glob("tensorboard/events*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(4)  # a few steps
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in err
+    stopped_at = torch.load(run / "last.ckpt", weights_only=True)["global_step"]
+    assert stopped_at > 0
+    train(str(workspace / "model.yaml"), [f"train.steps={stopped_at + 2}", "train.validate_every_steps=0"], run, quiet=True)
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == stopped_at + 2
+
+
+def test_run_of_another_network_is_not_resumed(small_model, workspace, tmp_path):
+    recipe = str(workspace / "model.yaml")
+    train(recipe, ["train.steps=1", "train.validate_every_steps=0"], tmp_path / "run", quiet=True)
+    with pytest.raises(AlmError, match="another network"):
+        train(recipe, ["train.steps=2", "train.validate_every_steps=0", "parts.backbone.layers=1"], tmp_path / "run", quiet=True)

