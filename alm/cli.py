@@ -154,17 +154,23 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on a split of its corpora or on a manifest."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from alm.core import evaluate as core
 
     pipeline = _load(model)
     utterances = core.read_manifest(manifest) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
-    for use in dict.fromkeys(task or pipeline.tasks):
-        new_scores, new_rows = core.evaluate(pipeline, use, utterances, max_clips=max_clips)
-        scores += new_scores
-        rows += new_rows
-        for score in new_scores if not as_json else []:
-            print(f"{score.name:32} {score.value:8.2f} {score.unit:5} {score.clips} clips", flush=True)
+    uses = list(dict.fromkeys(task or pipeline.tasks))
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        for use in uses:
+            running = progress.add_task(use, total=sum(len(pairs) for pairs in core.pairs_of(pipeline, use, utterances, max_clips).values()))
+            new_scores, new_rows = core.evaluate(pipeline, use, utterances, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
+            scores += new_scores
+            rows += new_rows
+            for score in new_scores if not as_json else []:
+                print(f"{score.name:32} {score.value:8.2f} {score.unit:5} {score.clips} clips", flush=True)
     if as_json:
         print(json.dumps([{"name": s.name, "value": s.value, "unit": s.unit, "clips": s.clips} for s in scores]))
     if outputs:

@@ -200,7 +200,7 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
         return content
     beside = path.parent / f"{base}.yaml"
     base_path = beside if beside.exists() and beside != path else recipe_path(str(base), found)
-    inherited = _read_chain(base_path, found, (*seen, path))
+    inherited: Any = _read_chain(base_path, found, (*seen, path))
     for kind, part in (content.get("parts") or {}).items():
         if part is not None and part.get("use", "") != OmegaConf.select(inherited, f"parts.{kind}.use"):
             inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})  # another component: none of the old one's options

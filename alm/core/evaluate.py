@@ -54,25 +54,24 @@ def read_manifest(path: Path) -> list[Utterance]:
     return utterances
 
 
-def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance]) -> list[tuple[Utterance, Utterance]]:
-    """(source, target) of each request of a task, in the languages that the model was trained on; target is source
-    for tasks in one language."""
-    task = load_task(pipeline.parts.found, use)
-    configs = [c for c in pipeline.recipe.data.tasks if c.use == use]
+Pairs = list[tuple[Utterance, Utterance]]
+
+
+def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance], max_clips: int = 0) -> dict[str, Pairs]:
+    """(source, target) of each request of a task by its languages ("en" or "es-en"), for languages that the model was
+    trained on; target is source for tasks in one language. At most `max_clips` of each; 0 takes all."""
+    needs_target = load_task(pipeline.parts.found, use).card.needs_target
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         groups[utterance.group].append(utterance)
-    pairs: dict[tuple[str, str], tuple[Utterance, Utterance]] = {}
-    for config in configs:
-        for members in groups.values():
-            for source in members:
-                if config.source and source.language not in config.source:
-                    continue
-                targets = [source] if not task.card.needs_target else [t for t in members if t.language != source.language]
-                for target in targets:
-                    if not task.card.needs_target or not config.target or target.language in config.target:
-                        pairs[source.id, target.id] = (source, target)
-    return list(pairs.values())
+    found: dict[str, dict[tuple[str, str], tuple[Utterance, Utterance]]] = defaultdict(dict)
+    for config in (c for c in pipeline.recipe.data.tasks if c.use == use):
+        for source in (u for u in utterances if not config.source or u.language in config.source):
+            targets = [t for t in groups[source.group] if t.language != source.language] if needs_target else [source]
+            for target in targets:
+                if not needs_target or not config.target or target.language in config.target:
+                    found[f"{source.language}-{target.language}" if needs_target else source.language][source.id, target.id] = (source, target)
+    return {languages: list(pairs.values())[: max_clips or None] for languages, pairs in sorted(found.items())}
 
 
 def evaluate(
@@ -85,12 +84,8 @@ def evaluate(
         on_done: called with the number of requests that were answered.
     """
     task = load_task(pipeline.parts.found, use)
-    by_languages: dict[str, list[tuple[Utterance, Utterance]]] = defaultdict(list)
-    for source, target in pairs_of(pipeline, use, utterances):
-        by_languages[source.language if target is source else f"{source.language}-{target.language}"].append((source, target))
     scores, rows = [], []
-    for languages, pairs in sorted(by_languages.items()):
-        pairs = pairs[:max_clips] if max_clips else pairs
+    for languages, pairs in pairs_of(pipeline, use, utterances, max_clips).items():
         requests = [_request(use, task.card.input, source, target) for source, target in pairs]
         results = pipeline.run_batch(requests, on_done=on_done)
         references = [target.text for _, target in pairs]
