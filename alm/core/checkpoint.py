@@ -85,12 +85,17 @@ def trained_state(backbone: Any, vocabulary: JointVocabulary) -> dict[str, Any]:
 def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path) -> PartConfig:
     """The part with each `dir:` option copied into the checkpoint and pointing there. The text tokenizer is there already."""
     options = dict(part.options)
+    copied: dict[Path, str] = {}
     for key, value in options.items():
         if isinstance(value, str) and value.startswith(("dir:", "run:")):
             if key == "text_tokenizer":
                 options[key] = "dir:text_tokenizer"
                 continue
+            source = parts.context.folders(value)[0]
+            if source in copied:  # adapter and codebook of one run
+                options[key] = copied[source]
+                continue
             target = f"{kind}-{key}"
-            shutil.copytree(parts.context.folders(value)[0], folder / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*TRAINING_ONLY))
-            options[key] = f"dir:{target}"
+            shutil.copytree(source, folder / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*TRAINING_ONLY))
+            options[key] = copied[source] = f"dir:{target}"
     return PartConfig(part.use, options)

@@ -30,6 +30,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb+") as handle:
                     os.fsync(handle.fileno())
+                os.chmod(file, 0o644)
         os.chmod(temporary, 0o755)
         old = target.with_name(f".{target.name}.old")
         if target.exists():
