@@ -89,7 +89,6 @@ class TrainConfig:
     warmup_steps: int = 100
     weight_decay: float = 0.05
     dropout: float = 0.1
-    unit_dropout: float = 0.0
     gradient_clip: float = 1.0
     seed: int = 0
     validate_every_steps: int = 500
