@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--model", default="prompts")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args()
-    page = build(alm.load(arguments.model))
+    pipeline = alm.load(arguments.model)
+    pipeline.warm_up()
+    page = build(pipeline)
     page.queue(max_size=16).launch(server_name="127.0.0.1", server_port=arguments.port, max_file_size="20mb")
 
 

@@ -114,6 +114,11 @@ class Pipeline:
     def decoder(self) -> Any:
         return self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
 
+    def warm_up(self) -> None:
+        """Loads every part now, so that the first request does not wait for it."""
+        for kind in ("model", "prompt", "decoder", *(kind for kind in ("tokenizer", "encoder", "vocoder") if self.parts.has(kind))):
+            getattr(self, kind)
+
     @property
     def tasks(self) -> list[str]:
         """Tasks that the model was trained on."""

@@ -60,8 +60,8 @@ def speech_tab(pipeline: Any) -> None:
             target = gr.Dropdown(list(pipeline.languages), value="es", label="To (for translation)")
             button = gr.Button("Run", variant="primary")
         with gr.Column():
-            text = gr.Textbox(label="Text", lines=4)
-            spoken = gr.Audio(label="Speech", type="numpy", interactive=False)
+            text = gr.Textbox(label="Result", lines=4)
+            spoken = gr.Audio(label="Spoken result", type="numpy", interactive=False)
             sequence = gr.HTML(label="Sequence")
 
     def run(value: Any, use: str, from_language: str, to_language: str) -> tuple[str, Any, str]:
@@ -84,8 +84,8 @@ def text_tab(pipeline: Any) -> None:
             target = gr.Dropdown(list(pipeline.languages), value="es", label="To (for translation)")
             button = gr.Button("Run", variant="primary")
         with gr.Column():
-            text = gr.Textbox(label="Text", lines=4)
-            spoken = gr.Audio(label="Speech", type="numpy", interactive=False)
+            text = gr.Textbox(label="Result", lines=4)
+            spoken = gr.Audio(label="Spoken result", type="numpy", interactive=False)
 
     def run(content: str, use: str, from_language: str, to_language: str) -> tuple[str, Any]:
         result = pipeline.run(use, content, from_language, to_language)
