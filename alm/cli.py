@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from alm.api.types import Audio
     from alm.core.pipeline import Pipeline, Result
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Audio language models: tokenize, train, listen and speak.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help="Audio language models: tokenize, train, listen and speak."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Model = Annotated[str, typer.Option("--model", help="A registered model's name or a checkpoint folder.")]

@@ -6,7 +6,7 @@ class AlmError(ValueError):
 
     Args:
         got: what came ("got 8000 Hz").
-        wanted: what was wanted ("tokenizer 'whisper' wants 16000 Hz"); may be empty.
+        wanted: what was wanted ("16000 Hz for tokenizer 'whisper'"); may be empty.
         fix: what to do about it ("call audio.resample(16000)").
     """
 

@@ -58,23 +58,23 @@ def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
     if vocoder.frame_rate_hz and vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
         yield (
             f"got a tokenizer of {tokenizer.frame_rate_hz:g} units/s",
-            f"vocoder {name!r} wants {vocoder.frame_rate_hz:g}",
+            f"{vocoder.frame_rate_hz:g} units/s for vocoder {name!r}",
             "change the tokenizer's stride or train a vocoder for this rate",
         )
     if vocoder.vocabulary_size and vocoder.vocabulary_size != tokenizer.vocabulary_size:
         yield (
             f"got a tokenizer with {tokenizer.vocabulary_size} units",
-            f"vocoder {name!r} wants {vocoder.vocabulary_size}",
+            f"{vocoder.vocabulary_size} units for vocoder {name!r}",
             "use the vocoder's tokenizer or train a vocoder for this one",
         )
     elif vocoder.units_fingerprint and vocoder.units_fingerprint != tokenizer.fingerprint:
         yield (
             f"got units of codebook {tokenizer.fingerprint or '(untrained)'}",
-            f"vocoder {name!r} was made for units of codebook {vocoder.units_fingerprint}",
+            f"units of codebook {vocoder.units_fingerprint}, for which vocoder {name!r} was made",
             "use the vocoder's own tokenizer or train a vocoder for this codebook",
         )
     if vocoder.codebooks != tokenizer.codebooks:
-        yield f"got a tokenizer with {tokenizer.codebooks} codebooks", f"vocoder {name!r} wants {vocoder.codebooks}", "use the vocoder's own tokenizer"
+        yield f"got a tokenizer with {tokenizer.codebooks} codebooks", f"{vocoder.codebooks} codebooks for vocoder {name!r}", "use the vocoder's own tokenizer"
 
 
 def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterator[Problem]:

@@ -81,9 +81,9 @@ train: {steps: 1}
     ("tokenizer", "vocoder", "corpus", "task", "wanted"),
     [
         ("", "", "", "ASR", None),
-        ("", ", frame_rate_hz: 50", "", "ASR", "wants 50"),
-        ("", ", vocabulary_size: 1024", "", "ASR", "wants 1024"),
-        ("", ", weights: 'dir:FOREIGN'", "", "ASR", "was made for units of codebook foreign"),
+        ("", ", frame_rate_hz: 50", "", "ASR", "50 units/s for vocoder"),
+        ("", ", vocabulary_size: 1024", "", "ASR", "1024 units for vocoder"),
+        ("", ", weights: 'dir:FOREIGN'", "", "ASR", "units of codebook foreign, for which"),
         ("", "", "", "lower-case", "can write"),
         ("", "", "", "ASX", "a registered task"),
         (", clustres: 5", "", "", "ASR", "a key of MfccOptions"),

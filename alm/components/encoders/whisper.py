@@ -116,11 +116,11 @@ def check_audio(clip: Audio, sample_rate_hz: int, who: str, min_samples: int) ->
         AlmError: another rate, several channels, or fewer samples than one frame.
     """
     if clip.sample_rate_hz != sample_rate_hz:
-        raise AlmError(f"got {clip.sample_rate_hz} Hz", f"{who} wants {sample_rate_hz} Hz", f"call audio.resample({sample_rate_hz})")
+        raise AlmError(f"got {clip.sample_rate_hz} Hz", f"{sample_rate_hz} Hz for {who}", f"call audio.resample({sample_rate_hz})")
     if clip.num_channels != 1:
-        raise AlmError(f"got {clip.num_channels} channels", f"{who} wants one", "call audio.mono()")
+        raise AlmError(f"got {clip.num_channels} channels", f"one channel for {who}", "call audio.mono()")
     if clip.num_samples < min_samples:
-        raise AlmError(f"got {clip.num_samples} samples", f"{who} wants at least {min_samples}", "record a longer clip")
+        raise AlmError(f"got {clip.num_samples} samples", f"at least {min_samples} for {who}", "record a longer clip")
 
 
 def load_encoder(options: WhisperOptions, context: LoadContext) -> WhisperEncoder:

@@ -114,7 +114,7 @@ def check_units(card: VocoderCard, units: Units) -> None:
     if units.fingerprint != card.units_fingerprint or units.codes.shape[0] != card.codebooks:
         raise VocabularyMismatchError(
             f"got units of codebook {units.fingerprint or '(untrained)'}",
-            f"this vocoder was made for units of codebook {card.units_fingerprint or '(untrained)'}",
+            f"units of codebook {card.units_fingerprint or '(untrained)'}, for which this vocoder was made",
             "use the tokenizer it was trained with, or train a vocoder for this one",
         )
     if not units.num_frames:
