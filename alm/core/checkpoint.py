@@ -56,9 +56,8 @@ def load_state(folder: Path, backbone: Any, projector: Any, vocabulary: JointVoc
     targets = {f"backbone.{n}": p for n, p in backbone.state_dict(keep_vars=True).items()}
     if projector is not None:
         targets |= {f"projector.{n}": p for n, p in projector.state_dict(keep_vars=True).items()}
-    rows = NEW_ROWS_KEY
     for name, value in state.items():
-        if name == rows:
+        if name == NEW_ROWS_KEY:
             table = backbone.model.get_input_embeddings().weight
             table.data[-len(value) :] = value.to(table.dtype)
         elif name not in targets or targets[name].shape != value.shape:

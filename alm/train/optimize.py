@@ -27,10 +27,15 @@ def adamw(named: Iterable[tuple[str, nn.Parameter]], train: Any, share_done: Cal
     ]
     optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.98))
 
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule(optimizer, train, share_done), "interval": "step"}}
+
+
+def schedule(optimizer: torch.optim.Optimizer, train: Any, share_done: Callable[[], float]) -> torch.optim.lr_scheduler.LambdaLR:
+    """Linear warm-up over `train.warmup_steps`, then cosine to 5 % or constant, by the share of the run that is done."""
+
     def factor(step: int) -> float:
         warm = min(1.0, (step + 1) / max(1, train.warmup_steps))
         decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, share_done()))) if train.schedule == "cosine" else 1.0
         return warm * decay
 
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

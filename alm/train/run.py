@@ -24,9 +24,9 @@ from alm.core.config import RecipeConfig, build_options, load_recipe, recipe_pat
 from alm.core.files import atomic_folder
 from alm.core.parts import Parts
 from alm.core.sources import runs_folder
+from alm.core.units import Track
 
 LAST = "last.ckpt"
-Track = Callable[[Iterable[list[int]], int], Iterable[list[int]]]
 
 
 class Limits(Callback):

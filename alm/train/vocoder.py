@@ -25,7 +25,7 @@ from alm.core.config import build_options
 from alm.core.parts import Parts
 from alm.core.units import cached_units
 from alm.train.data import loader
-from alm.train.optimize import progress
+from alm.train.optimize import progress, schedule
 
 
 @dataclass(frozen=True)
@@ -135,15 +135,10 @@ class VocoderTraining(pl.LightningModule):
         self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
 
     def configure_optimizers(self) -> Any:
-        import math
-
         train = self.train_config
         optimizers = [torch.optim.AdamW(m.parameters(), lr=train.learning_rate, betas=(0.8, 0.99), weight_decay=train.weight_decay) for m in (self.net, self.discriminators)]
 
-        def factor(step: int) -> float:
-            return min(1.0, (step + 1) / max(1, train.warmup_steps)) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress(self)))))
-
-        return optimizers, [torch.optim.lr_scheduler.LambdaLR(o, factor) for o in optimizers]
+        return optimizers, [schedule(o, train, lambda: progress(self)) for o in optimizers]
 
     def save_part(self, folder: Path) -> None:
         """The vocoder, and the discriminators for a later run."""
