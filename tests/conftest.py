@@ -95,7 +95,7 @@ parts:
     - {{use: TTS}}
     - {{use: ASR AST S2ST}}
     - {{use: CONTINUE}}
-train: {{objective: lm, steps: 12, warmup_steps: 2, learning_rate: 3e-3, validate_every_steps: 6, options: {{join: 0.3, tempo: 0.1, replace_units: 0.1, replace_text: 0.1}}}}
+train: {{objective: lm, steps: 12, warmup_steps: 2, learning_rate: 3e-3, validate_every_steps: 6, options: {{join: 0.3, tempo: 0.1, replace_frames: 0.1, replace_text: 0.1}}}}
 """,
     )
     for recipe in (units, text, vocoder):

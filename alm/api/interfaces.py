@@ -71,7 +71,10 @@ class Encoder(Protocol):
     def encode(self, audio: Many[Audio]) -> list[Features]: ...
 
     def build_projector(self, hidden_size: int) -> nn.Module:
-        """A trainable module: values [B, F, D] and mask [B, F] -> [B, ceil(F / frames_per_slot), hidden_size]."""
+        """A trainable module: values [B, F, D] and mask [B, F] -> [B, ceil(F / frames_per_slot), hidden_size].
+
+        One with an attribute `text_labels`, the pieces of the backbone's text tokenizer, is given their rows as well.
+        """
         ...
 
 
@@ -191,3 +194,14 @@ class Metric(Protocol):
     card: cards.MetricCard
 
     def score(self, hypotheses: Many[Any], references: Many[Any], language: str) -> float: ...
+
+
+@runtime_checkable
+class SpeechMetric(Metric, Protocol):
+    """A metric of audio that is read back as text first. Metrics with one `recognizer` can share what it read."""
+
+    recognizer: Any
+
+    def read(self, hypotheses: Many[Audio], language: str) -> list[str]: ...
+
+    def score_read(self, texts: Many[str], references: Many[str], language: str) -> float: ...

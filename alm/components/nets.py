@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Many
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,3 +53,44 @@ class Adapter(nn.Module):
             hidden = block(hidden, mask)
         hidden = self.leave(hidden)
         return F.layer_norm(hidden, hidden.shape[-1:])
+
+
+class CtcHead(nn.Module):
+    """Scores of labels (characters, or pieces of a text tokenizer), and of the blank as class 0, from an adapter's output.
+
+    Args:
+        labels: class i + 1 is labels[i].
+        outputs_per_frame: CTC needs more outputs than labels; a frame of 40 ms may hold two characters.
+    """
+
+    def __init__(self, size: int, labels: Many[str], outputs_per_frame: int) -> None:
+        super().__init__()
+        self.labels, self.outputs_per_frame = tuple(labels), outputs_per_frame
+        self.scores = nn.Linear(size, outputs_per_frame * (len(self.labels) + 1))
+
+    def forward(self, output: Tensor) -> Tensor:
+        """[B, F, D] -> log-probabilities [B, F x outputs_per_frame, classes]."""
+        return self.scores(output).unflatten(-1, (self.outputs_per_frame, -1)).flatten(1, 2).float().log_softmax(-1)
+
+    def greedy(self, log_probs: Tensor, mask: Tensor) -> list[list[int]]:
+        """Indices of labels on the best path of each clip, repeats merged and blanks dropped; mask [B, F]."""
+        rows = []
+        for best, frames in zip(log_probs.argmax(-1), mask.sum(1), strict=True):
+            merged = torch.unique_consecutive(best[: int(frames) * self.outputs_per_frame]).tolist()
+            rows.append([i - 1 for i in merged if i])
+        return rows
+
+
+def merge_by_ctc(frames: Tensor, log_probs: Tensor) -> Tensor:
+    """Frames [F, D] with the same best class in a row become their mean, and blanks are dropped: about one frame is left a
+    label (CTC-based compression, arXiv 2102.01578). Where all is blank, the mean of all is left.
+
+    Args:
+        log_probs: [F, classes], blank first.
+    """
+    classes, runs = torch.unique_consecutive(log_probs.argmax(-1), return_inverse=True)
+    if not bool(classes.any()):
+        return frames.mean(0, keepdim=True)
+    counts = torch.bincount(runs, minlength=len(classes))
+    means = frames.new_zeros(len(classes), frames.shape[1]).index_add_(0, runs, frames) / counts[:, None]
+    return means[classes > 0]

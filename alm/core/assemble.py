@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
 from alm.api.types import SLOT_ID, Slot
 from alm.api.vocabulary import JointVocabulary
 from alm.core.parts import Parts
@@ -30,7 +31,19 @@ def assemble(parts: Parts) -> Model:
     backbone.resize(len(vocabulary))
     reads_features = parts.has("encoder")
     projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None
+    labels = getattr(projector, "text_labels", None)
+    if labels is not None and list(labels) != text_pieces(backbone.text_tokenizer):
+        raise AlmError(
+            f"got an encoder whose posteriors are over {len(labels)} labels such as {labels[-1]!r}",
+            f"the {len(backbone.text_tokenizer)} pieces of the backbone's text tokenizer",
+            "train the encoder's CTC head on this text tokenizer (train.options.text_tokenizer), or choose projector: stack-mlp",
+        )
     return Model(backbone, projector, vocabulary)
+
+
+def text_pieces(text_tokenizer: Any) -> list[str]:
+    """Its pieces by id."""
+    return list(text_tokenizer.convert_ids_to_tokens(list(range(len(text_tokenizer)))))
 
 
 def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, slots: list[tuple[int, Slot]]) -> Tensor:
@@ -40,7 +53,9 @@ def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, sl
         return embeddings
     assert projector is not None, "a format writes slots only where the recipe has an encoder"
     values, mask = pad_frames([slot.features.values.to(embeddings.device) for _, slot in slots])
-    projected = projector(values, mask)
+    labels = getattr(projector, "text_labels", None)
+    rows = () if labels is None else (backbone.embed(torch.arange(len(labels), device=embeddings.device)),)
+    projected = projector(values, mask, *rows)
     embeddings = embeddings.clone()
     for (row, slot), frames in zip(slots, projected, strict=True):
         count = slot.features.num_slots

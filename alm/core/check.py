@@ -17,17 +17,19 @@ TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder"}
 
 
 def check_recipe(parts: Parts) -> list[Problem]:
-    """Every misfit, as (got, wanted, fix); an empty list means that the recipe fits."""
-    return list(_problems(parts))
+    """Every misfit, as (got, wanted, fix); an empty list means that the recipe fits and can be trained."""
+    return [*check_model(parts), *_corpora_fit(parts)]
 
 
-def _problems(parts: Parts) -> Iterator[Problem]:
-    recipe, cards = parts.recipe, {}
-    for kind in recipe.parts:
-        try:
-            cards[kind] = parts.planned_card(kind)
-        except AlmError as error:
-            yield error.got, error.wanted, error.fix
+def check_model(parts: Parts) -> list[Problem]:
+    """The same without its corpora, which a trained model no longer needs."""
+    return list(_parts_fit(parts))
+
+
+def _corpora_fit(parts: Parts) -> Iterator[Problem]:
+    recipe = parts.recipe
+    if not recipe.data.corpora:
+        yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     for corpus in recipe.data.corpora:
         if parts.left_out(corpus):
             continue
@@ -39,12 +41,21 @@ def _problems(parts: Parts) -> Iterator[Problem]:
         for language in corpus.languages:
             if card.languages and language not in card.languages:
                 yield f"got language {language!r} of corpus {corpus.use!r}", "a language that it has", did_you_mean(language, card.languages)
+        if corpus.repeat < 1:
+            yield f"got repeat {corpus.repeat} of corpus {corpus.use!r}", "1 or more", "remove the corpus to leave it out"
+
+
+def _parts_fit(parts: Parts) -> Iterator[Problem]:
+    recipe, cards = parts.recipe, {}
+    for kind in recipe.parts:
+        try:
+            cards[kind] = parts.planned_card(kind)
+        except AlmError as error:
+            yield error.got, error.wanted, error.fix
     objective = recipe.train.objective
     for kind in NEEDS[objective]:
         if kind not in recipe.parts:
             yield f"recipe {recipe.name!r} of objective {objective} has no {kind}", f"parts.{kind}", f"add `{kind}: {{use: NAME}}` under parts"
-    if not recipe.data.corpora:
-        yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     trained = TRAINS.get(objective)
     if trained in cards and objective not in cards[trained].trainable:
         yield f"got objective {objective} for {trained} {recipe.parts[trained].use!r}", f"one of {list(cards[trained].trainable) or 'none'}", "choose another objective or part"

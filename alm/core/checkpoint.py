@@ -15,7 +15,7 @@ from alm.core.config import PartConfig, RecipeConfig, to_yaml
 from alm.core.parts import Parts
 
 MODEL_FILE = "model.safetensors"
-TRAINING_ONLY = ("heads.safetensors", "heads.json", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
+TRAINING_ONLY = ("mel.safetensors", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
 
 
 def write_model_card(folder: Path, recipe: RecipeConfig) -> None:

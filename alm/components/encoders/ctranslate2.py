@@ -53,8 +53,9 @@ def read_variables(parts: Sequence[Path]) -> dict[str, np.ndarray]:
     return variables
 
 
-def whisper_state_dict(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Renames CTranslate2's Whisper variables to the state dict of transformers' WhisperForConditionalGeneration."""
+def whisper_state_dict(variables: dict[str, np.ndarray], sides: Sequence[str] = ("encoder", "decoder")) -> dict[str, Tensor]:
+    """Renames CTranslate2's Whisper variables to the state dict of transformers' WhisperForConditionalGeneration; only the
+    encoder's or the decoder's if `sides` names one."""
     state: dict[str, Tensor] = {}
 
     def put(name: str, array: np.ndarray) -> None:
@@ -76,14 +77,15 @@ def whisper_state_dict(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
         linear(f"{source}/linear_0", f"{target}.q_proj", f"{target}.k_proj", f"{target}.v_proj")
         linear(f"{source}/linear_1", f"{target}.out_proj")
 
-    for conv in ("conv1", "conv2"):
-        put(f"model.encoder.{conv}.weight", variables[f"encoder/{conv}/weight"])
-        put(f"model.encoder.{conv}.bias", variables[f"encoder/{conv}/bias"])
-    put("model.encoder.embed_positions.weight", variables["encoder/position_encodings/encodings"])
-    put("model.decoder.embed_positions.weight", variables["decoder/position_encodings/encodings"])
-    put("model.decoder.embed_tokens.weight", variables["decoder/embeddings/weight"])
-    state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
-    for side in ("encoder", "decoder"):
+    if "encoder" in sides:
+        for conv in ("conv1", "conv2"):
+            put(f"model.encoder.{conv}.weight", variables[f"encoder/{conv}/weight"])
+            put(f"model.encoder.{conv}.bias", variables[f"encoder/{conv}/bias"])
+    if "decoder" in sides:
+        put("model.decoder.embed_tokens.weight", variables["decoder/embeddings/weight"])
+        state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
+    for side in sides:
+        put(f"model.{side}.embed_positions.weight", variables[f"{side}/position_encodings/encodings"])
         norm(f"{side}/layer_norm", f"model.{side}.layer_norm")
         layer = 0
         while f"{side}/layer_{layer}/ffn/linear_0/weight" in variables:

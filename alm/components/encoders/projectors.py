@@ -25,13 +25,37 @@ class StackProjector(nn.Module):
         return self.net(self.norm(values.unflatten(1, (-1, self.stack)).flatten(2)))
 
 
-def build_projector(name: str, feature_size: int, hidden_size: int, stack: int) -> nn.Module:
-    """`stack-mlp` or `linear`.
+class MixtureProjector(nn.Module):
+    """Posteriors over the pieces of the backbone's text tokenizer -> the mixture of its own text rows, and a small correction.
+
+    Speech enters as text that is not yet sure of itself, so what the network learns on text serves speech (LegoSLM, arXiv
+    2505.11352). Blank comes first among the classes.
+
+    Attributes:
+        text_labels: the pieces; core hands `forward` the rows of as many text ids, and checks that they are the backbone's.
+    """
+
+    def __init__(self, feature_size: int, hidden_size: int, text_labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.text_labels = text_labels
+        self.correction = nn.Linear(feature_size, hidden_size, bias=False)
+        nn.init.zeros_(self.correction.weight)
+
+    def forward(self, values: Tensor, mask: Tensor, rows: Tensor) -> Tensor:
+        """values [B, F, 1 + V], mask [B, F], rows [V, D] -> [B, F, D]."""
+        values = values * mask[..., None]
+        return values[..., 1:] @ rows + self.correction(values)
+
+
+def build_projector(name: str, feature_size: int, hidden_size: int, stack: int, labels: tuple[str, ...] = ()) -> nn.Module:
+    """`stack-mlp`, `linear` or `mixture`; `labels` are the classes of posteriors, without the blank.
 
     Raises:
         UnknownNameError: another name.
     """
+    if name == "mixture":
+        return MixtureProjector(feature_size, hidden_size, labels)
     layers = {"stack-mlp": 2, "linear": 1}
     if name not in layers:
-        raise UnknownNameError(f"got projector {name!r}", "a known projector", f"one of: {', '.join(layers)}")
+        raise UnknownNameError(f"got projector {name!r}", "a known projector", f"one of: mixture, {', '.join(layers)}")
     return StackProjector(feature_size, hidden_size, stack, layers=layers[name])

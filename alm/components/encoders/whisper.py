@@ -7,11 +7,13 @@ over 30 s are encoded in windows of 30 s: nothing is cut off in silence. (Whispe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence as Many
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,8 +26,8 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Features
 from alm.components.encoders import ctranslate2
-from alm.components.encoders.cards import ADAPTER_FILE, WhisperOptions, adapter_file, encoder_card
-from alm.components.nets import Adapter
+from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE, WhisperOptions, adapter_file, encoder_card, uses_head
+from alm.components.nets import Adapter, CtcHead, merge_by_ctc
 
 HOP_SAMPLES = 160
 WINDOW_FRAMES = 1500  # 30 s
@@ -33,10 +35,17 @@ BATCH_FRAMES = 6000
 
 
 class WhisperEncoder:
-    """See the module. Immutable once loaded."""
+    """See the module. Immutable once loaded.
 
-    def __init__(self, network: HfWhisperEncoder, options: WhisperOptions, card: EncoderCard, adapter: Adapter | None = None) -> None:
-        self.network, self.options, self.card, self.adapter = network.eval(), options, card, adapter
+    Args:
+        bare_card: the card of the same encoder without adapter.
+        head: the adapter's CTC head, where frames are to be merged by it.
+    """
+
+    def __init__(
+        self, network: HfWhisperEncoder, options: WhisperOptions, card: EncoderCard, bare_card: EncoderCard, adapter: Adapter | None = None, head: CtcHead | None = None
+    ) -> None:
+        self.network, self.options, self.card, self.bare_card, self.adapter, self.head = network.eval(), options, card, bare_card, adapter, head
         self._mel = WhisperFeatureExtractor(feature_size=network.config.num_mel_bins)
 
     @cached_property
@@ -92,21 +101,26 @@ class WhisperEncoder:
         return [frames[: int(count)] for frames, count in zip(joined, mask.sum(1), strict=True)]
 
     def _finish(self, frames: Tensor) -> Tensor:
-        """Averages `stride` frames into one and applies the adapter. [F, D] -> [F / stride, D']"""
+        """Averages `stride` frames into one, applies the adapter and merges by its head. [F, D] -> [F', D']"""
         stride = self.options.stride
         frames = frames[: len(frames) // stride * stride].unflatten(0, (-1, stride)).mean(1)
         if self.adapter is None:
             return frames
-        return self.adapter(frames[None], torch.ones(1, len(frames), dtype=torch.bool))[0]
+        output = self.adapter(frames[None], torch.ones(1, len(frames), dtype=torch.bool))
+        if self.head is None:
+            return output[0]
+        log_probs = self.head(output)[0]
+        result = log_probs.exp() if self.options.output == "posteriors" else output[0]
+        return merge_by_ctc(result, log_probs) if self.options.merge else result
 
     def build_projector(self, hidden_size: int) -> nn.Module:
         from alm.components.encoders.projectors import build_projector
 
-        return build_projector(self.options.projector, self.card.feature_size, hidden_size, self.options.stack)
+        return build_projector(self.options.projector, self.card.feature_size, hidden_size, self.options.stack, self.head.labels if self.head else ())
 
     def without_adapter(self) -> WhisperEncoder:
         """The same encoder giving its own features: what the adapter is trained on."""
-        return WhisperEncoder(self.network, self.options, self.card) if self.adapter else self
+        return WhisperEncoder(self.network, self.options, self.bare_card, self.bare_card) if self.adapter else self
 
 
 def check_audio(clip: Audio, sample_rate_hz: int, who: str, min_samples: int) -> None:
@@ -126,7 +140,11 @@ def check_audio(clip: Audio, sample_rate_hz: int, who: str, min_samples: int) ->
 def load_encoder(options: WhisperOptions, context: LoadContext) -> WhisperEncoder:
     network = load_network(options.weights, context)
     adapter = load_adapter(options, context) if options.adapter else None
-    return WhisperEncoder(network, options, encoder_card(options, context), adapter)
+    head = load_head(adapter_file(options, context, CTC_FILE)) if uses_head(options) else None
+    if head is not None and head.outputs_per_frame != 1:
+        raise AlmError(f"got an adapter of {head.outputs_per_frame} labels a frame", "one of one label a frame", "train an adapter with stride: 1")
+    bare_card = encoder_card(WhisperOptions(options.weights, options.layers, options.stride), context)
+    return WhisperEncoder(network, options, encoder_card(options, context), bare_card, adapter, head)
 
 
 def load_network(weights: str, context: LoadContext) -> HfWhisperEncoder:
@@ -134,11 +152,9 @@ def load_network(weights: str, context: LoadContext) -> HfWhisperEncoder:
     folders = context.folders(weights)
     parts = sorted(path for folder in folders for path in folder.rglob("model.bin*"))
     if parts:
-        state = ctranslate2.whisper_state_dict(ctranslate2.read_variables(parts))
-        prefix = "model.encoder."
-        encoder = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        state = ctranslate2.whisper_state_dict(ctranslate2.read_variables(parts), sides=("encoder",))
         network = HfWhisperEncoder(whisper_config(state))
-        network.load_state_dict(encoder)
+        network.load_state_dict({name.removeprefix("model.encoder."): value for name, value in state.items()})
     else:
         from transformers import WhisperModel
 
@@ -149,15 +165,19 @@ def load_network(weights: str, context: LoadContext) -> HfWhisperEncoder:
 
 
 def whisper_config(state: dict[str, Tensor]) -> WhisperConfig:
-    """Sizes read off the weights; Whisper's heads are 64 wide."""
-    vocabulary, width = state["model.decoder.embed_tokens.weight"].shape
-    layers = len({name.split(".")[3] for name in state if name.startswith("model.encoder.layers.")})
-    decoder_layers = len({name.split(".")[3] for name in state if name.startswith("model.decoder.layers.")})
+    """Sizes read off the weights, which may be the encoder's alone; Whisper's heads are 64 wide."""
+    width = state["model.encoder.conv1.weight"].shape[0]
+    sizes = {} if "model.decoder.embed_tokens.weight" not in state else {"vocab_size": state["model.decoder.embed_tokens.weight"].shape[0]}
+
+    def layers(side: str) -> int:
+        return len({name.split(".")[3] for name in state if name.startswith(f"model.{side}.layers.")})
+
     return WhisperConfig(
-        vocab_size=vocabulary,
+        **sizes,
         d_model=width,
-        encoder_layers=layers,
-        decoder_layers=decoder_layers,
+        num_mel_bins=state["model.encoder.conv1.weight"].shape[1],
+        encoder_layers=layers("encoder"),
+        decoder_layers=layers("decoder"),
         encoder_attention_heads=width // 64,
         decoder_attention_heads=width // 64,
         encoder_ffn_dim=4 * width,
@@ -176,6 +196,26 @@ def load_adapter(options: WhisperOptions, context: LoadContext) -> Adapter:
 
 
 def save_adapter(adapter: Adapter, folder: Path) -> None:
+    """Weights as float16, the statistics of its input as they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in adapter.state_dict().items()}
+    buffers = {name for name, _ in adapter.named_buffers()}
+    state = {name: (value if name in buffers else value.half()).detach().cpu().contiguous() for name, value in adapter.state_dict().items()}
     save_file(state, folder / ADAPTER_FILE)
+
+
+def save_head(head: CtcHead, path: Path) -> None:
+    """Weights, with labels and outputs a frame in the file's metadata."""
+    state = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(state, path, {"labels": json.dumps(head.labels, ensure_ascii=False), "outputs_per_frame": str(head.outputs_per_frame)})
+
+
+def load_head(path: Path) -> CtcHead:
+    with safe_open(path, "pt") as file:
+        described = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    outputs = int(described["outputs_per_frame"])
+    head = CtcHead(state["scores.weight"].shape[1], json.loads(described["labels"]), outputs)
+    head.load_state_dict(state)
+    for parameter in head.parameters():
+        parameter.requires_grad_(False)
+    return head.eval()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence as Many
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -95,8 +96,12 @@ class WhisperRecognizer:
 
 
 def load_recognizer(weights: str, context: LoadContext) -> WhisperRecognizer:
-    """A recognizer from packages with a CTranslate2 model, or from a transformers folder."""
-    folders = context.folders(weights)
+    """A recognizer from packages with a CTranslate2 model, or from a transformers folder; one a process for each source."""
+    return _load(context.folders(weights))
+
+
+@lru_cache(maxsize=2)
+def _load(folders: tuple[Path, ...]) -> WhisperRecognizer:
     parts = sorted(path for folder in folders for path in folder.rglob("model.bin*"))
     root = parts[0].parent if parts else folders[0]
     if parts:

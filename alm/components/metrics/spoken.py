@@ -31,8 +31,14 @@ class SpokenMetric:
         self.recognizer = load_recognizer(options.recognizer, context)
         self.text_metric = text_metric(options.metric)
 
+    def read(self, hypotheses: Many[Audio], language: str) -> list[str]:
+        return self.recognizer.read(hypotheses, language)
+
+    def score_read(self, texts: Many[str], references: Many[str], language: str) -> float:
+        return self.text_metric.score(texts, references, language)
+
     def score(self, hypotheses: Many[Audio], references: Many[str], language: str) -> float:
-        return self.text_metric.score(self.recognizer.read(hypotheses, language), references, language)
+        return self.score_read(self.read(hypotheses, language), references, language)
 
 
 class Dnsmos:
