@@ -42,6 +42,7 @@ class LmOptions:
             sample emits one.
         guide_weight, guide_steps: guided attention (alm.train.guide) and the steps over which its weight falls to zero:
             without it a small network learns by heart long before it learns to listen.
+        guide_copies: start the guided head as one that copies what it looks at; for tied rows and a network from scratch.
         rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
             sound alike start alike. How AudioPaLM's audio rows start is unsettled.
         half_precision_checkpoint: write weights as float16.
@@ -55,6 +56,7 @@ class LmOptions:
     ctc_weight: float = 0.0
     guide_weight: float = 0.0
     guide_steps: int = 2000
+    guide_copies: bool = False
     rows_from_codebook: bool = False
     half_precision_checkpoint: bool = True
 
@@ -94,6 +96,8 @@ class LanguageModelTraining(pl.LightningModule):
         self.train_config = parts.recipe.train
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
+        if self.guide is not None and options.guide_copies:
+            self.guide.start_copying()
         self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -59,6 +59,15 @@ def test_training_on_the_loss_turns_the_head_to_the_window():
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_a_head_that_starts_copying_adds_the_projection_of_what_it_looks_at():
+    backbone = small_llama()
+    guided = GuidedAttention(backbone, head=2)
+    guided.start_copying()
+    attention = backbone.model.base_model.layers[1].self_attn
+    values, outputs = attention.v_proj.weight[8:16], attention.o_proj.weight[:, 16:24]  # heads 2 and 3 share value head 1
+    assert torch.allclose(values @ outputs, torch.eye(8), atol=1e-5)
+
+
 def test_a_backbone_without_such_layers_is_refused():
     class Backbone:
         class model:

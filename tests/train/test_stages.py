@@ -133,7 +133,9 @@ parts:
   backbone: {use: llama, text_tokenizer: 'run:TEXT', hidden_size: 64, layers: 2, heads: 2, ffn_size: 128}
   prompt: {use: audiopalm}
 """
-    tasks = "  tasks: [{use: ASR, audio: features, source: [en]}]\ntrain: {objective: lm, steps: 3, precision: bf16-mixed, options: {guide_weight: 1.0, ctc_weight: 0.1, tempo: 0.1}}\n"
+    tasks = (
+        "  tasks: [{use: ASR, audio: features, source: [en]}]\ntrain: {objective: lm, steps: 3, precision: bf16-mixed, options: {guide_weight: 1.0, ctc_weight: 0.1, tempo: 0.1}}\n"
+    )
     recipe = write_recipe(workspace, "mixture", model.replace("TEXT", "text") + data + tasks)
     pipeline = alm.load(str(train(recipe, ["train.validate_every_steps=0"], quiet=True)))
     assert isinstance(pipeline.transcribe(clip, "en"), str)

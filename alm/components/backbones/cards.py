@@ -19,6 +19,8 @@ class LlamaOptions:
 
     Attributes:
         text_tokenizer: `dir:` of a fast tokenizer, trained with `alm.train.text_tokenizer`.
+        scale_embeddings: multiplies what enters by the root of hidden_size, as the Transformer does with tied rows (arXiv
+            1706.03762): otherwise the first layers' outputs drown the ids that are to be copied.
     """
 
     text_tokenizer: str = ""
@@ -28,6 +30,7 @@ class LlamaOptions:
     ffn_size: int = 704
     max_positions: int = 2048
     dropout: float = 0.0
+    scale_embeddings: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from alm.components.backbones.cards import HfOptions, LlamaOptions, gguf_file, h
 class CausalBackbone(nn.Module):
     """A transformers causal LM as an alm Backbone."""
 
-    def __init__(self, model: Any, text_tokenizer: Any, card: BackboneCard, *, new_rows: str = "normal", freeze_text_rows: bool = False) -> None:
+    def __init__(self, model: Any, text_tokenizer: Any, card: BackboneCard, *, new_rows: str = "normal", freeze_text_rows: bool = False, scale: float = 1.0) -> None:
         super().__init__()
+        self.scale = scale
         self.model, self.text_tokenizer, self.card = model, text_tokenizer, card
         self.new_rows, self.freeze_text_rows = new_rows, freeze_text_rows
 
@@ -46,7 +47,7 @@ class CausalBackbone(nn.Module):
             table.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:text]), gradient[text:]]))
 
     def embed(self, ids: Tensor) -> Tensor:
-        return self.model.get_input_embeddings()(ids)
+        return self.model.get_input_embeddings()(ids) * self.scale
 
     def hidden(self, embeddings: Tensor, mask: Tensor | None = None, cache: Any = None) -> Tensor:
         positions = None
@@ -83,7 +84,8 @@ def load_llama(options: LlamaOptions, context: LoadContext) -> CausalBackbone:
         tie_word_embeddings=True,
         eos_token_id=text_tokenizer.eos_token_id,
     )
-    return CausalBackbone(LlamaForCausalLM(config), text_tokenizer, llama_card(options, context))
+    scale = options.hidden_size**0.5 if options.scale_embeddings else 1.0
+    return CausalBackbone(LlamaForCausalLM(config), text_tokenizer, llama_card(options, context), scale=scale)
 
 
 def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
