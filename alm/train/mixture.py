@@ -57,7 +57,7 @@ class Mixture:
         self.entries = []
         self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
         for index, sample, source in pending:
-            done = _with_contents(sample, contents[self.data.tasks[index].audio], self.data)
+            done = _with_contents(sample, contents, self.data.tasks[index], self.data)
             if done is not None:
                 self.by_task[index] += [len(self.entries)] * repeats[source.id]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
@@ -73,15 +73,9 @@ class Mixture:
         for index, sample in pending:
             for segment in sample.segments():
                 if isinstance(segment.content, AudioFile):
-                    kind = "units" if segment.learn or segment.part else self.data.tasks[index].audio
-                    wanted[kind][segment.content] = None
-        contents: dict[str, dict[AudioFile, Any]] = {}
-        units = list(wanted["units"])
-        contents["units"] = dict(zip(units, cached_units(self.parts, units, track), strict=True)) if units else {}
-        features = list(wanted["features"])
-        heard = dict(zip(features, cached_features(self.parts, features, track), strict=True)) if features else {}
-        contents["features"] = {**contents["units"], **heard}
-        return contents
+                    wanted[_form(segment, self.data.tasks[index])][segment.content] = None
+        make: dict[str, Any] = {"units": cached_units, "features": cached_features}
+        return {form: dict(zip(files, make[form](self.parts, list(files), track), strict=True)) if files else {} for form, files in wanted.items()}
 
     def partner(self, number: int, chance: random.Random) -> int | None:
         """Another entry of the same task and languages that may be appended to this one."""
@@ -160,7 +154,12 @@ def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]
                 yield task.build(source, target), source
 
 
-def _with_contents(sample: Sample, contents: dict[AudioFile, Units | Features], data: DataConfig) -> Sample | None:
+def _form(segment: Segment, task: TaskConfig) -> str:
+    """What a segment of sound becomes: what is spoken or continued is units; what is only heard is as the task says."""
+    return "units" if segment.learn or segment.part else task.audio
+
+
+def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | Features]], task: TaskConfig, data: DataConfig) -> Sample | None:
     """The sample with text normalized and audio replaced; None if nothing is left of a text."""
 
     def convert(segment: Segment) -> Segment:
@@ -168,7 +167,7 @@ def _with_contents(sample: Sample, contents: dict[AudioFile, Units | Features], 
         if isinstance(content, str):
             content = normalize_text(content, segment.language, accents=data.accents) if data.normalize_text else content
         elif isinstance(content, AudioFile):
-            content = contents[content]
+            content = contents[_form(segment, task)][content]
             if segment.part:
                 content = half(content, segment.part)
         return dataclasses.replace(segment, content=content)

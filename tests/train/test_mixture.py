@@ -1,0 +1,17 @@
+"""What the mixture makes of a recording that one task hears and another speaks."""
+
+from __future__ import annotations
+
+from alm.api.types import Features, Units
+from alm.core.config import load_recipe
+from alm.core.parts import Parts
+from alm.train.mixture import Mixture
+
+
+def test_speech_is_units_where_it_is_spoken_and_features_where_it_is_heard(small_model, workspace):
+    """Every clip is a source and a target here, so each is needed in both forms."""
+    overrides = ["data.tasks=[{use: S2ST, audio: features}, {use: ASR AST S2ST, audio: features}, {use: ASR, audio: features}]"]
+    recipe = load_recipe(str(workspace / "model.yaml"), overrides)
+    mixture = Mixture(Parts(recipe, workspace), "train", len, lambda batches, total: batches)
+    forms = {(entry.task, segment.learn, type(segment.content)) for entry in mixture.entries for segment in entry.sample.segments()}
+    assert forms == {(0, False, Features), (0, True, Units), (1, False, Features), (1, True, str), (1, True, Units), (2, False, Features), (2, True, str)}
