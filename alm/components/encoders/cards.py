@@ -69,6 +69,7 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
         feature_size=size,
         frames_per_slot=options.stack,
         needs_padding_mask=True,
+        merges_frames=bool(options.merge),
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
         trainable=("ctc",),
         licence="MIT",
