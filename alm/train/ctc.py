@@ -200,9 +200,10 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
     speaker_ids: dict[str, int] = {}
     for split in ("train", config.data.validation_split):
         repeats = {u: repeat for u, repeat in parts.repeated_utterances(split) if u.audio is not None and u.text}
+        texts = {u: normalize_text(u.text, u.language, accents=config.data.accents) for u in repeats}
         if split == "train":
-            labels = make_labels(parts, options, [normalize_text(u.text, u.language, accents=config.data.accents) for u in repeats])
-        clips = _clips(encoder, list(repeats), labels, config.data.accents, speaker_ids, bool(options.reconstruction_weight), track)
+            labels = make_labels(parts, options, list(texts.values()))
+        clips = _clips(encoder, texts, labels, speaker_ids, bool(options.reconstruction_weight), track)
         sets[split] = [clip for utterance, clip in clips for _ in range(repeats[utterance] if split == "train" else 1)]
     train, validation = sets["train"], sets[config.data.validation_split]
     output_size = config.part("encoder").options.get("adapter_size", 64)
@@ -217,17 +218,16 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
     )
 
 
-def _clips(encoder: Any, utterances: list[Utterance], labels: Labels, accents: bool, speaker_ids: dict[str, int], with_mel: bool, track: Any) -> list[tuple[Utterance, Clip]]:
-    files = [u.audio for u in utterances if u.audio is not None]
+def _clips(encoder: Any, texts: dict[Utterance, str], labels: Labels, speaker_ids: dict[str, int], with_mel: bool, track: Any) -> list[tuple[Utterance, Clip]]:
+    files = [u.audio for u in texts if u.audio is not None]
     rate = encoder.card.sample_rate_hz
     features = cached(files, Cache(encoder.card.fingerprint), lambda clips: [f.values for f in encoder.encode(clips)], rate, track)
     clips = []
-    for utterance, frames in zip(utterances, features, strict=True):
+    for (utterance, text), frames in zip(texts.items(), features, strict=True):
         ratio = round(100 / encoder.card.frame_rate_hz)
         mel = encoder.log_mel(prepare(read_audio(utterance.audio), rate)).T.half() if with_mel else torch.zeros(len(frames) * ratio, 1)  # type: ignore[arg-type]
         count = min(len(frames), len(mel) // ratio)
         speaker = speaker_ids.setdefault(utterance.speaker, len(speaker_ids))
-        text = normalize_text(utterance.text, utterance.language, accents=accents)
         if text and count:
             clips.append((utterance, Clip(frames[:count], mel[: count * ratio].reshape(count, -1), text, labels.classes(text), utterance.language, speaker)))
     return clips

@@ -104,7 +104,7 @@ class LanguageModelTraining(pl.LightningModule):
         """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""
         ids = self._disturbed(batch) if augment else batch.ids
         embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
-        if augment and batch.slots:
+        if augment and batch.slots and self.options.replace_frames:
             embeddings = self._disturbed_features(embeddings, batch.heard & (batch.ids == SLOT_ID))
         embeddings = F.dropout(embeddings, self.train_config.dropout, self.training)
         states = self.backbone.hidden(embeddings[:, :-1])
