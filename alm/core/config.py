@@ -54,18 +54,24 @@ class TaskConfig:
     Attributes:
         weight: share of samples, relative to the other tasks.
         source, target: languages to use; empty means all.
-        audio: "units" or "features": how source audio enters the model.
+        audio: "units" or "features": how source audio enters the model; "" as `data.audio` says.
     """
 
     use: str = ""
     weight: float = 1.0
     source: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
-    audio: str = "units"
+    audio: str = ""
 
 
 @dataclass(frozen=True)
 class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        audio: how tasks hear that say nothing of their own: as "units" of the tokenizer or "features" of the encoder.
+    """
+
     corpora: tuple[CorpusConfig, ...] = ()
     tasks: tuple[TaskConfig, ...] = ()
     normalize_text: bool = True
@@ -73,6 +79,11 @@ class DataConfig:
     max_duration_s: float = 20.0
     batch_positions: int = 4096
     validation_split: str = "dev"
+    audio: str = "units"
+
+    def __post_init__(self) -> None:
+        tasks = tuple(dataclasses.replace(task, audio=task.audio or self.audio) for task in self.tasks)
+        object.__setattr__(self, "tasks", tasks)
 
 
 @dataclass(frozen=True)

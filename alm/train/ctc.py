@@ -31,6 +31,7 @@ from alm.core.parts import Parts
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
 
+MEL_FILE = "mel.safetensors"
 OUTPUTS_PER_S = 50  # CTC needs more outputs than characters; 25 Hz frames give two each
 
 
@@ -173,15 +174,19 @@ class AdapterTraining(pl.LightningModule):
         save_adapter(self.adapter, folder)
         save_head(self.head, folder / CTC_FILE)
         rest = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith(("adapter.", "head."))}
-        save_file(rest, folder / "mel.safetensors")
+        save_file(rest, folder / MEL_FILE)
 
     def load_part(self, folder: Path) -> None:
-        """Starts from an earlier adapter of the same size; the CTC head starts anew where its labels are others."""
+        """Starts from an earlier adapter of the same size; the CTC head starts anew where its labels are others, the mel head
+        where it is not there (a checkpoint ships without)."""
         head = load_head(folder / CTC_FILE)
         if head.labels == self.head.labels and head.outputs_per_frame == self.head.outputs_per_frame:
             self.head.load_state_dict(head.state_dict())
         self.adapter.load_state_dict(load_file(folder / ADAPTER_FILE))
-        self.load_state_dict(load_file(folder / "mel.safetensors"), strict=False)
+        if (folder / MEL_FILE).is_file():
+            mine = self.state_dict()
+            fitting = {name: value for name, value in load_file(folder / MEL_FILE).items() if mine[name].shape == value.shape}
+            self.load_state_dict(fitting, strict=False)  # other speakers have rows of their own
 
 
 def collate(clips: list[Clip]) -> Any:

@@ -166,8 +166,9 @@ class LanguageModelTraining(pl.LightningModule):
         losses, _targets, rows, _states = self.losses(batch, augment=False)
         for row, task in enumerate(batch.tasks):
             mine = losses[rows == row]
-            name = self.parts.recipe.data.tasks[task]
-            self.log(f"val/{name.use} {name.audio}", mine.mean(), batch_size=len(mine))
+            config = self.parts.recipe.data.tasks[task]
+            heard = f" {config.audio}" if self.parts.task(config.use).card.input.endswith("audio") else ""
+            self.log(f"val/{config.use}{heard}", mine.mean(), batch_size=len(mine))
 
     def batch_tokens(self, batch: Batch) -> int:
         return int((batch.ids != 0).sum())

@@ -27,6 +27,8 @@ from alm.core.units import cached_units
 from alm.train.data import loader
 from alm.train.optimize import progress, schedule
 
+CRITIC_FILE = "discriminators.safetensors"
+
 
 @dataclass(frozen=True)
 class VocoderOptions:
@@ -37,6 +39,8 @@ class VocoderOptions:
         batch_segments: crops in a batch.
         adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
         mel_weight, feature_weight: of the losses beside the adversarial one.
+        critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
+            times what the vocoder does.
     """
 
     segment_units: int = 32
@@ -44,6 +48,7 @@ class VocoderOptions:
     adversarial_from: float = 0.5
     mel_weight: float = 15.0
     feature_weight: float = 2.0
+    critic_samples: int = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +59,16 @@ class Clip:
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Convolutions over one STFT resolution (UnivNet, arXiv 2106.07889); returns scores and inner features."""
+    """Convolutions over one STFT resolution (UnivNet, arXiv 2106.07889); returns scores and inner features.
+
+    Sees log magnitudes, and the spectrum compressed to |X|^0.3 with its phase kept, so that wrong phases are heard too.
+    """
 
     def __init__(self, fft_samples: int, channels: int = 16) -> None:
         super().__init__()
         self.fft_samples = fft_samples
         self.register_buffer("window", torch.hann_window(fft_samples))
-        sizes = [1, channels, channels, channels, channels]
+        sizes = [3, channels, channels, channels, channels]
         self.convs = nn.ModuleList(
             nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (9, 3), stride=(2 if i else 1, 1), padding=(4, 1)))
             for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
@@ -69,7 +77,9 @@ class SpectrogramDiscriminator(nn.Module):
 
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
         spectrum = torch.stft(samples, self.fft_samples, self.fft_samples // 4, window=self.window, return_complex=True)
-        hidden = (spectrum.abs() + 1e-5).log()[:, None]  # [B, 1, fft / 2 + 1, N]
+        magnitude = spectrum.abs() + 1e-3
+        compressed = spectrum * magnitude**-0.7
+        hidden = torch.stack([magnitude.log(), compressed.real, compressed.imag], 1)  # [B, 3, fft / 2 + 1, N]
         features = []
         for conv in self.convs:
             hidden = F.leaky_relu(conv(hidden), 0.1)
@@ -102,18 +112,20 @@ class VocoderTraining(pl.LightningModule):
         loss = self.options.mel_weight * mel
         adversarial = progress(self) >= self.options.adversarial_from
         if adversarial:
+            start = int(torch.randint(max(1, samples.shape[1] - self.options.critic_samples + 1), ()))
+            heard, judged = (x[:, start : start + self.options.critic_samples] for x in (samples, made))
             self.toggle_optimizer(critic)
-            critic_loss = sum(self._hinge(d(samples)[0], d(made.detach())[0]) for d in self.discriminators)
+            real = [d(heard) for d in self.discriminators]
+            critic_loss = sum(self._hinge(score, d(judged.detach())[0]) for d, (score, _) in zip(self.discriminators, real, strict=True))
             critic.zero_grad()
             self.manual_backward(critic_loss)
             critic.step()
             self.untoggle_optimizer(critic)
             self.toggle_optimizer(generator)
-            for d in self.discriminators:
-                score, features = d(made)
-                with torch.no_grad():
-                    real = d(samples)[1]
-                loss = loss - score.mean() + self.options.feature_weight * sum((a - b).abs().mean() for a, b in zip(features, real, strict=True))
+            for d, (_, wanted) in zip(self.discriminators, real, strict=True):
+                score, features = d(judged)
+                matching = sum((a - b.detach()).abs().mean() for a, b in zip(features, wanted, strict=True))
+                loss = loss - score.mean() + self.options.feature_weight * matching
             self.log("critic", critic_loss, prog_bar=True)
         generator.zero_grad()
         self.manual_backward(loss)
@@ -143,11 +155,13 @@ class VocoderTraining(pl.LightningModule):
     def save_part(self, folder: Path) -> None:
         """The vocoder, and the discriminators for a later run."""
         UnitVocos(self.net, self.card).save(folder)
-        save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / "discriminators.safetensors")
+        save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / CRITIC_FILE)
 
     def load_part(self, folder: Path) -> None:
+        """Starts from a trained vocoder, and from its discriminators where they are there: a checkpoint ships without."""
         self.net.load_state_dict(read_net(folder)[0].state_dict())
-        self.discriminators.load_state_dict(load_file(folder / "discriminators.safetensors"))
+        if (folder / CRITIC_FILE).is_file():
+            self.discriminators.load_state_dict(load_file(folder / CRITIC_FILE))
 
 
 def _log(mel: Tensor) -> Tensor:

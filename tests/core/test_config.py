@@ -35,6 +35,12 @@ def test_another_component_inherits_no_options(recipe):
     assert loaded.part("backbone").options == {"layers": 3, "heads": 2}
 
 
+def test_tasks_hear_as_the_data_section_says_unless_they_say_otherwise(recipe):
+    loaded = load_recipe(recipe("name: mine\ndata: {audio: features, tasks: [{use: ASR}, {use: AST, audio: units}]}\n"))
+    assert [task.audio for task in loaded.data.tasks] == ["features", "units"]
+    assert load_recipe(recipe(to_yaml(loaded), "again")) == loaded
+
+
 @pytest.mark.parametrize("name", sorted(recipes()))
 def test_shipped_recipes_survive_yaml(name, tmp_path):
     loaded = load_recipe(str(recipes()[name]))

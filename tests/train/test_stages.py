@@ -110,6 +110,26 @@ def test_ctc_head_merges_frames_to_about_a_character_each(workspace, small_corpu
     assert 0.7 * len(text) < frames < 1.3 * len(text) < every.encode([clip])[0].num_frames
 
 
+def test_parts_train_on_from_what_a_checkpoint_ships(small_model, workspace, small_corpus, tmp_path):
+    """A shipped folder has no discriminators and no mel head; with a learning rate of zero the part stays what it was."""
+    from safetensors.torch import load_file
+
+    frozen = ["train.steps=1", "train.learning_rate=0", "train.validate_every_steps=0"]
+    shipped = small_model / "vocoder-weights"
+    assert not (shipped / "discriminators.safetensors").exists()
+    started = train(str(workspace / "vocoder.yaml"), [*frozen, f"train.init=dir:{shipped}", "train.options.adversarial_from=0"], tmp_path / "vocoder", quiet=True)
+    was, now = (load_file(folder / "vocoder.safetensors") for folder in (shipped, started))
+    assert all(torch.equal(was[name], now[name]) for name in was)
+
+    recipe = listener(workspace, small_corpus, "mel-listener", "steps: 2, validate_every_steps: 0, options: {hidden_size: 16, blocks: 1}")
+    folder = train(recipe, [], quiet=True)
+    (folder / "mel.safetensors").unlink()
+    started = train(recipe, [*frozen, f"train.init=dir:{folder}"], tmp_path / "listener", quiet=True)
+    for file in ("adapter.safetensors", "ctc.safetensors"):
+        was, now = (load_file(f / file) for f in (folder, started))
+        assert all(torch.equal(was[name], now[name]) for name in was)
+
+
 def test_posteriors_mix_the_rows_of_the_text_tokenizer_they_were_trained_on(small_model, workspace, small_corpus, clip, tmp_path):
     """Listener on pieces -> language model that reads the mixture; one on other pieces is refused."""
     from alm.api.testing import check_encoder

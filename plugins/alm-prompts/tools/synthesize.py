@@ -1,80 +1,82 @@
 """Speaks sentences of the domain with local synthesizers: more training speech, never test speech.
 
+    apt-get install espeak-ng flite rhvoice rhvoice-english rhvoice-russian libttspico-utils     # the last four: non-free
     python tools/build_pairs.py --out /tmp/pairs.jsonl.gz --work /tmp/pairs
-    python tools/synthesize.py --pairs /tmp/pairs.jsonl.gz --out /tmp/synth --english 3000 --others 800
+    python tools/synthesize.py --pairs /tmp/pairs.jsonl.gz --out out/synth --english 4000 --others 1600
 
-Sentences are the best-scored parallel strings of the pairs file and menu lines made from templates; voices are espeak-ng
-and, for English, flite. Writes 16 kHz FLAC, cuts_train.jsonl.gz and pairs_train.jsonl.gz (text without speech, for MT).
-Sentences whose normalized text is a prompt of the corpus are left out.
+Sentences are those of phrases.yaml (single, and several in a row as a menu has them) and the best-scored parallel strings
+of the pairs file. Voices are VOICES, of which those not installed are left out; only voices whose licence allows any use
+of what they say are listed. Writes 16 kHz FLAC, cuts_train.jsonl.gz and pairs_train.jsonl.gz (text without speech, for
+MT). Sentences whose normalized text is a prompt of the corpus are left out.
 """
 
 import argparse
 import gzip
+import itertools
 import json
 import random
 import re
+import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from pathlib import Path
 
 import soundfile as sf
 import soxr
+import yaml
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from alm.api.text import normalize_text
 
 DATA = Path(__file__).parents[1] / "src/alm_prompts/data"
+PHRASES = Path(__file__).with_name("phrases.yaml")
 LANGUAGES = ("en", "es", "fr", "it", "ru")
-FLITE = ("slt", "rms", "awb", "kal16")
-ESPEAK = {"en": ("en-us", "en-gb"), "es": ("es-419", "es"), "fr": ("fr-fr",), "it": ("it",), "ru": ("ru",)}
-VARIANTS = ("", "+f2", "+f3", "+m3", "+m7", "+klatt", "+f5")
 SAMPLE_RATE_HZ = 16_000
-MENU = {
-    "en": "{verb}, press {digit}.",
-    "es": "{verb}, presione {digit}.",
-    "fr": "{verb}, appuyez sur le {digit}.",
-    "it": "{verb}, premere {digit}.",
-    "ru": "{verb}, нажмите {digit}.",
+VARIANTS = ("", "+f2", "+f3", "+m3", "+m7", "+klatt", "+f5")
+Voice = tuple[str, str]  # program, its voice
+VOICES: dict[str, dict[Voice, float]] = {  # with the share of sentences that each speaks
+    "en": {
+        **{("RHVoice-test", name): 4.0 for name in ("alan", "bdl", "clb", "slt")},
+        **{("pico2wave", name): 3.0 for name in ("en-US", "en-GB")},
+        **{("flite", name): 2.0 for name in ("slt", "rms", "awb")},
+        **{("espeak-ng", name): 1.0 for name in ("en-us", "en-gb")},
+    },
+    "es": {("pico2wave", "es-ES"): 7.0, ("espeak-ng", "es-419"): 2.0, ("espeak-ng", "es"): 1.0},
+    "fr": {("pico2wave", "fr-FR"): 7.0, ("espeak-ng", "fr-fr"): 3.0},
+    "it": {("pico2wave", "it-IT"): 7.0, ("espeak-ng", "it"): 3.0},
+    "ru": {**{("RHVoice-test", name): 2.0 for name in ("aleksandr", "aleksandr-hq", "anna", "elena", "irina")}, ("espeak-ng", "ru"): 2.0},
 }
-TO = {"en": "to {}", "es": "para {}", "fr": "pour {}", "it": "per {}", "ru": "чтобы {}"}
-ACTIONS = [
-    dict(en="hear the message again", es="escuchar el mensaje otra vez", fr="réécouter le message", it="riascoltare il messaggio", ru="прослушать сообщение ещё раз"),
-    dict(en="delete this message", es="borrar este mensaje", fr="effacer ce message", it="cancellare questo messaggio", ru="удалить это сообщение"),
-    dict(en="save this message", es="guardar este mensaje", fr="sauvegarder ce message", it="salvare questo messaggio", ru="сохранить это сообщение"),
-    dict(en="return to the main menu", es="regresar al menú principal", fr="retourner au menu principal", it="tornare al menu principale", ru="вернуться в главное меню"),
-    dict(en="change your password", es="cambiar su contraseña", fr="changer votre mot de passe", it="cambiare la password", ru="изменить пароль"),
-    dict(
-        en="record a new greeting",
-        es="grabar un nuevo saludo",
-        fr="enregistrer un nouveau message d'accueil",
-        it="registrare un nuovo messaggio di benvenuto",
-        ru="записать новое приветствие",
-    ),
-    dict(en="speak to an operator", es="hablar con un operador", fr="parler à un opérateur", it="parlare con un operatore", ru="поговорить с оператором"),
-    dict(en="forward the call", es="transferir la llamada", fr="transférer l'appel", it="inoltrare la chiamata", ru="переадресовать вызов"),
-    dict(en="leave the conference", es="salir de la conferencia", fr="quitter la conférence", it="uscire dalla conferenza", ru="выйти из конференции"),
-    dict(en="increase the volume", es="aumentar el volumen", fr="augmenter le volume", it="aumentare il volume", ru="увеличить громкость"),
-    dict(en="cancel", es="cancelar", fr="annuler", it="annullare", ru="отменить"),
-    dict(en="continue", es="continuar", fr="continuer", it="continuare", ru="продолжить"),
-]
-DIGITS = {
-    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "star", "pound"],
-    "es": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "asterisco", "numeral"],
-    "fr": ["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "étoile", "dièse"],
-    "it": ["zero", "uno", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "asterisco", "cancelletto"],
-    "ru": ["ноль", "один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять", "звёздочку", "решётку"],
-}
+Sentence = dict[str, str]  # a text for each language
 
 
-def menu_lines() -> list[dict[str, str]]:
-    """Every action with every key, in all languages."""
-    lines = []
-    for action in ACTIONS:
-        for digit in range(12):
-            lines.append({lang: MENU[lang].format(verb=TO[lang].format(action[lang]).capitalize(), digit=DIGITS[lang][digit]) for lang in LANGUAGES})
+def domain(chance: random.Random) -> list[Sentence]:
+    """Every phrase with every filling, in all languages and in random order."""
+    phrases = yaml.safe_load(PHRASES.read_text())
+    digits, count = phrases["digits"], range(5, 21)
+
+    def filled(template: list[str], **values: list[str]) -> Sentence:
+        texts = {lang: template[i].format(**{name: row[i] for name, row in values.items()}) for i, lang in enumerate(LANGUAGES)}
+        return {lang: text[:1].upper() + text[1:] for lang, text in texts.items()}
+
+    menus = [filled(t, action=a, digit=d) for t, a in itertools.product(phrases["menus"], phrases["actions"]) for d in (digits if "{digit}" in t[0] else digits[:1])]
+    enters = [filled(t, thing=thing) for t, thing in itertools.product(phrases["enters"], phrases["things"])]
+    counts = [filled(t, count=[str(n)] * len(LANGUAGES)) for t, n in itertools.product(phrases["counts"], count)]
+    sentences = [filled(t) for t in phrases["sentences"]]
+    chance.shuffle(menus)
+    single = menus[:1500] + enters + counts + sentences
+    whole = [m for m in menus if not m["en"].startswith(("Or ", "..."))]
+    several = [_row(chance.sample(whole, chance.randint(2, 5))) for _ in range(1200)]
+    several += [_row([*chance.sample(sentences, chance.randint(1, 2)), chance.choice(enters + counts + whole)]) for _ in range(800)]
+    lines = single + several
+    chance.shuffle(lines)
     return lines
+
+
+def _row(lines: list[Sentence]) -> Sentence:
+    return {lang: " ".join(line[lang] for line in lines) for lang in LANGUAGES}
 
 
 def prompt_texts() -> set[str]:
@@ -83,14 +85,30 @@ def prompt_texts() -> set[str]:
     return {normalize_text(s.text, s.language, accents=False) for cut in cuts for s in cut.supervisions}
 
 
-def speak(text: str, language: str, voice: str, target: Path) -> float:
-    """One sentence to a 16 kHz FLAC file; returns its duration in seconds."""
+def command(voice: Voice, text: str, wav: str) -> tuple[list[str], str]:
+    """What to run, and what it reads from its standard input; speed and pitch vary with the text."""
+    program, name = voice
+    chance = random.Random(text)
+    speed, pitch = chance.randint(85, 120), chance.randint(80, 125)
+    match program:
+        case "flite":
+            return [program, "-voice", name, "-t", text, "-o", wav], ""
+        case "espeak-ng":
+            return [program, "-v", name + chance.choice(VARIANTS), "-s", str(round(1.6 * speed)), "-w", wav, text], ""
+        case "pico2wave":
+            return [program, "-l", name, "-w", wav, f'<speed level="{speed}"><pitch level="{pitch}">{escape(text)}</pitch></speed>'], ""
+        case _:
+            return [program, "-p", name, "-r", str(speed), "-t", str(pitch), "-o", wav], text
+
+
+def speak(text: str, voice: Voice, target: Path) -> float:
+    """One sentence to a 16 kHz FLAC file; returns its duration in seconds, 0 if the synthesizer gave no sound."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
-        if voice.startswith("flite:"):
-            subprocess.run(["flite", "-voice", voice[6:], "-t", text, "-o", wav.name], check=True, capture_output=True)
-        else:
-            subprocess.run(["espeak-ng", "-v", voice, "-s", str(random.Random(text).randint(135, 180)), "-w", wav.name, text], check=True, capture_output=True)
+        arguments, given = command(voice, text, wav.name)
+        subprocess.run(arguments, input=given.encode(), check=True, capture_output=True)
         samples, rate = sf.read(wav.name, dtype="float32")
+    if not len(samples):
+        return 0.0
     target.parent.mkdir(parents=True, exist_ok=True)
     resampled = soxr.resample(samples, rate, SAMPLE_RATE_HZ)
     sf.write(target, resampled, SAMPLE_RATE_HZ)
@@ -101,40 +119,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--english", type=int, default=3000)
-    parser.add_argument("--others", type=int, default=800)
+    parser.add_argument("--english", type=int, default=4000)
+    parser.add_argument("--others", type=int, default=1600)
     arguments = parser.parse_args()
     known = prompt_texts()
     with gzip.open(arguments.pairs, "rt") as file:
         pairs = [json.loads(line) for line in file]
-    pairs = [p for p in pairs if all(normalize_text(p[lang], lang, accents=False) not in known for lang in LANGUAGES if lang in p)]
-    menus = menu_lines()
-    random.Random(0).shuffle(menus)
-    spoken = menus[:120] + [p for p in pairs if 3 <= len(p["en"].split()) <= 16 and not re.search(r"[/<>(){}\[\]]", p["en"])]
-    jobs = []
-    for index, sentence in enumerate(spoken):
-        for language in LANGUAGES:
-            if language in sentence and index < (arguments.english if language == "en" else arguments.others):
-                choice = random.Random(f"{index}{language}")
-                flite = language == "en" and choice.random() < 0.7
-                voice = "flite:" + choice.choice(FLITE) if flite else choice.choice(ESPEAK[language]) + choice.choice(VARIANTS)
-                jobs.append((f"synth-{index:05}", language, sentence[language], voice))
 
-    def run(job: tuple[str, str, str, str]) -> MonoCut:
+    def new(sentence: Sentence) -> bool:
+        return all(normalize_text(sentence[lang], lang, accents=False) not in known for lang in LANGUAGES if lang in sentence)
+
+    lines, pairs = list(filter(new, domain(random.Random(0)))), list(filter(new, pairs))
+    mined = [p for p in pairs if 3 <= len(p["en"].split()) <= 16 and not re.search(r"[/<>(){}\[\]]", p["en"])]
+    spoken = [x for both in itertools.zip_longest(lines, mined) for x in both if x is not None]
+    jobs = []
+    for language in LANGUAGES:
+        voices = {voice: share for voice, share in VOICES[language].items() if shutil.which(voice[0])}
+        limit = arguments.english if language == "en" else arguments.others
+        numbers = [i for i, sentence in enumerate(spoken) if language in sentence][:limit]
+        for i in numbers:
+            voice = random.Random(f"{i}{language}").choices(list(voices), list(voices.values()))[0]
+            jobs.append((f"synth-{i:05}", language, spoken[i][language], voice))
+
+    def run(job: tuple[str, str, str, Voice]) -> MonoCut | None:
         name, language, text, voice = job
         relative = f"audio/{language}/{name}.flac"
-        duration_s = speak(text, language, voice, arguments.out / relative)
+        duration_s = speak(text, voice, arguments.out / relative)
+        if not duration_s:
+            return None
         identifier = f"{language}/{name}"
         recording = Recording(identifier, [AudioSource("file", [0], relative)], SAMPLE_RATE_HZ, round(duration_s * SAMPLE_RATE_HZ), duration_s)
-        supervision = SupervisionSegment(identifier, identifier, 0, duration_s, text=text, language=language, speaker=f"synth-{voice}", custom={"prompt": name})
+        supervision = SupervisionSegment(identifier, identifier, 0, duration_s, text=text, language=language, speaker="-".join(voice), custom={"prompt": name})
         return MonoCut(identifier, 0, duration_s, 0, [supervision], recording=recording)
 
     with ThreadPoolExecutor(2) as pool:
-        CutSet.from_cuts(pool.map(run, jobs)).to_file(arguments.out / "cuts_train.jsonl.gz")
+        cuts = [cut for cut in pool.map(run, jobs) if cut is not None]
+    CutSet.from_cuts(cuts).to_file(arguments.out / "cuts_train.jsonl.gz")
     with gzip.open(arguments.out / "pairs_train.jsonl.gz", "wt") as file:
-        for pair in menus + pairs:
+        for pair in lines + pairs:
             file.write(json.dumps(pair, ensure_ascii=False) + "\n")
-    print(f"{len(jobs)} clips, {len(menus) + len(pairs)} text pairs")
+    print(f"{len(cuts)} clips, {sum(cut.duration for cut in cuts) / 3600:.1f} h; {len(lines) + len(pairs)} text pairs")
 
 
 if __name__ == "__main__":
