@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,11 @@ def plugins(
         names = known_recipes()
         print(json.dumps({name: str(path) for name, path in names.items()}) if as_json else "\n".join(names))
         return
-    listing = {name: {"version": version, "components": [f"{c.kind} {c.name}" for c in found.components if c.plugin == name]} for name, version in found.versions.items()}
+    registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
+    registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
+    registered += [(plugin, f"model {model}") for plugin, model, _ in found.models]
+    registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demo_tabs]
+    listing = {name: {"version": version, "components": [what for plugin, what in registered if plugin == name]} for name, version in found.versions.items()}
     if as_json:
         broken = {b.name: {"version": b.version, "error": b.error, "traceback": b.traceback} for b in found.broken.values()}
         print(json.dumps({"plugins": listing, "broken": broken}))
@@ -160,11 +165,19 @@ def evaluate(
     from rich.progress import Progress
 
     from alm.core import evaluate as core
+    from alm.core.files import write_text
 
     pipeline = _load(model)
     utterances = core.read_manifest(manifest) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
     uses = list(dict.fromkeys(task or pipeline.tasks))
+    unknown = [use for use in uses if use not in pipeline.tasks]
+    if unknown:
+        raise AlmError(f"got task {unknown[0]!r}", "a task that the model was trained on", f"one of: {', '.join(dict.fromkeys(pipeline.tasks))}")
+    if not utterances:
+        raise AlmError(f"got split {split!r}, in which the model's corpora have no utterance", "a split with utterances", "name another --split or a --manifest")
+    if outputs and not outputs.parent.is_dir():
+        raise AlmError(f"got --outputs {outputs}, whose folder does not exist", "a folder that is there", "make it first")
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for use in uses:
             running = progress.add_task(use, total=sum(len(pairs) for pairs in core.pairs_of(pipeline, use, utterances, max_clips).values()))
@@ -176,7 +189,7 @@ def evaluate(
     if as_json:
         print(json.dumps([{"name": s.name, "value": s.value, "unit": s.unit, "clips": s.clips} for s in scores]))
     if outputs:
-        outputs.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "result"}, ensure_ascii=False) + "\n" for row in rows))
+        write_text(outputs, "".join(json.dumps({k: v for k, v in row.items() if k != "result"}, ensure_ascii=False) + "\n" for row in rows))
 
 
 @app.command()
@@ -193,10 +206,15 @@ def _load(model: str) -> Pipeline:
     return load(model)
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Entry point. Exit code 2 and one line for a user's mistake."""
+def exit_cleanly(command: Callable[[], Any]) -> None:
+    """Runs a command: exit code 2 and one line for a user's mistake."""
     try:
-        app(arguments)
+        command()
     except AlmError as error:
         print(f"alm: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point."""
+    exit_cleanly(lambda: app(arguments))

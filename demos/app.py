@@ -10,6 +10,7 @@ import argparse
 import gradio as gr
 
 import alm
+from alm.cli import exit_cleanly
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
 
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_cleanly(main)

@@ -21,6 +21,7 @@ from rich.table import Table
 import alm
 from alm.api import display
 from alm.api.types import Audio, Utterance
+from alm.cli import exit_cleanly
 from alm.core.evaluate import evaluate, silence
 from alm.core.parts import load_component
 from alm.core.pipeline import Pipeline
@@ -124,7 +125,14 @@ class Report:
             references = [u.text for u in utterances]
             for score in scores:
                 metric = self.metric(score.metric.removeprefix("asr_"))
-                self.add(score.name, score.value, score.unit, "natural speech", metric.score(self.whisper("Whisper base", language), references, language), score.clips)
+                self.add(
+                    f"tts/{language}/{score.metric.removeprefix('asr_')}",
+                    score.value,
+                    score.unit,
+                    "natural speech",
+                    metric.score(self.whisper("Whisper base", language), references, language),
+                    score.clips,
+                )
             spoken = [row["result"].audio or silence() for row in rows]
             self.add(f"tts/{language}/dnsmos", dnsmos.score(spoken, [], language), "MOS", "natural speech", dnsmos.score(self.natural(language), [], language), len(rows))
             self.show(f"TTS {language}", utterances[0], rows[0])
@@ -232,4 +240,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_cleanly(main)

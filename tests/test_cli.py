@@ -27,7 +27,7 @@ def test_plugins_lists_and_checks(capsys):
     listing = json.loads(out)
     assert code == 0
     assert "tokenizer whisper" in listing["plugins"]["alm"]["components"]
-    assert "corpus prompts" in listing["plugins"]["prompts"]["components"]
+    assert {"corpus prompts", "recipe prompts", "model prompts"} <= set(listing["plugins"]["prompts"]["components"])
     assert call(capsys, "check", "prompts")[:2] == (0, "prompts: fits\n")
 
 
@@ -48,6 +48,10 @@ def test_plugins_lists_and_checks(capsys):
         (["check", "prompts", "parts.tokenizer.use=whispr"], "did you mean whisper"),
         (["train", "prompts", "train.minutes=0"], "train.minutes"),
         (["eval", "MODEL", "--manifest", "missing.jsonl"], "does not exist"),
+        (["eval", "MODEL", "--task", "AST ASR"], "a task that the model was trained on"),
+        (["eval", "MODEL", "--split", "tset"], "a split with utterances"),
+        (["eval", "MODEL", "--outputs", "no/such/folder.jsonl"], "a folder that is there"),
+        (["run", "MT", "9" * 5000, "--to", "es", "--model", "MODEL"], "longer than"),
         (["new-plugin", "Not A Name"], "lower-case words"),
     ],
 )
@@ -100,6 +104,10 @@ def test_eval_reads_a_manifest(capsys, small_model, small_corpus, tmp_path):
     code, _, err = call(capsys, "eval", str(small_model), "--manifest", str(tmp_path / "bad.jsonl"))
     assert code == 2
     assert "line 1" in err
+    (tmp_path / "bad.jsonl").write_text('{"audio": "a.wav", "text": null, "language": "en"}\n')
+    assert "got text None" in call(capsys, "eval", str(small_model), "--manifest", str(tmp_path / "bad.jsonl"))[2]
+    (tmp_path / "bad.jsonl").write_bytes(b'{"text": "\xe9"}')
+    assert "not UTF-8" in call(capsys, "eval", str(small_model), "--manifest", str(tmp_path / "bad.jsonl"))[2]
 
 
 def test_checkpoint_of_another_vocabulary_is_refused(capsys, small_model, tmp_path):

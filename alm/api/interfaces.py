@@ -143,11 +143,17 @@ class PromptFormat(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """Corpus utterances -> a Sample."""
+    """Corpus utterances -> a Sample. `alm.api.tasks.DeclaredTask` is one that a card describes whole."""
 
     card: cards.TaskCard
 
-    def build(self, source: Utterance, target: Utterance | None = None) -> Sample: ...
+    def build(self, source: Utterance, target: Utterance | None = None) -> Sample:
+        """What is trained on: the input given, the outputs learnt."""
+        ...
+
+    def request(self, source: Utterance, target_language: str = "") -> Sample:
+        """What a model is asked: the input alone, with what it is to emit."""
+        ...
 
 
 @runtime_checkable

@@ -132,6 +132,9 @@ def check_task(task: Any) -> None:
     assert given and len(learnt) == len(task.card.outputs), f"{len(given)} given and {len(learnt)} learnt segments; card says {len(task.card.outputs)} outputs"
     for segment, piece in zip(learnt, task.card.outputs, strict=True):
         assert segment.modality == piece.split(".")[1], f"output {piece} is a {segment.modality} segment"
+    request = task.request(source, "es" if task.card.needs_target else "")
+    assert [s.content for s in request.segments()] == [s.content for s in given], "a request gives what training gives, and nothing learnt"
+    assert [modality for modality, _ in request.emits] == [s.modality for s in learnt], "a request emits what training learns"
 
 
 def check_vocoder(vocoder: Any) -> None:

@@ -6,7 +6,6 @@ is: cards and names stay cheap. Shape letters are defined in ARCHITECTURE.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -223,8 +222,3 @@ class Sequence:
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
-
-
-def frames_for(duration_s: float, frame_rate_hz: float) -> int:
-    """The one rule by which seconds become whole frames: floor, with a guard against 0.1 + 0.2."""
-    return math.floor(duration_s * frame_rate_hz + 1e-6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from alm.api.hookspecs import hookimpl
@@ -85,18 +84,13 @@ def register_corpora(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    from alm.components.metrics.cards import DNSMOS_CARD, TEXT_CARDS, SpokenOptions, spoken_card
+    from alm.components.metrics.cards import DNSMOS_CARD, TEXT_CARDS, spoken_card
 
     load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
     for name, card in TEXT_CARDS.items():
         register(name, lambda options, context, name=name: load_text(name), card)
-        register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(SpokenOptions(name), None))
+        register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(name))
     register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
-
-
-@hookimpl
-def register_recipes(register: Callable[..., None]) -> None:
-    register(Path(__file__).parents[1] / "recipes")
 
 
 @hookimpl

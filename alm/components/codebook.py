@@ -40,10 +40,12 @@ class Codebook:
         """frames [..., D] -> nearest centroid [...] int64. argmin |x - c|^2 = argmax (x.c - |c|^2 / 2)."""
         return (frames.float() @ self.centroids.T - self.half_squares).argmax(-1)  # type: ignore[attr-defined]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, features: str = "") -> None:
+        """Centroids and card; `features` is the fingerprint of what they were fitted on."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({"centroids": self.centroids.contiguous()}, folder / FILE)
-        (folder / CARD).write_text(json.dumps({"fingerprint": self.fingerprint, "size": self.size, "feature_size": self.centroids.shape[1]}))
+        card = {"fingerprint": self.fingerprint, "size": self.size, "feature_size": self.centroids.shape[1], "features": features}
+        (folder / CARD).write_text(json.dumps(card))
 
     @staticmethod
     def load(folder: Path) -> Codebook:

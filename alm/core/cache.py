@@ -1,6 +1,6 @@
 """Results of tokenizers and encoders on disk, keyed by the content of the audio and the fingerprint of the component.
 
-Training from a full cache needs no encoder. A key never depends on a file's name, so a corpus may move and a codebook
+Training from a full cache encodes nothing. A key never depends on a file's name, so a corpus may move and a codebook
 that was trained anew never meets old units. Files are written whole or not at all.
 """
 

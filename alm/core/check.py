@@ -13,6 +13,7 @@ from alm.core.plugins import did_you_mean
 Problem = tuple[str, str, str]  # got, wanted, fix
 
 NEEDS = {"lm": ("backbone", "prompt"), "ctc": ("encoder",), "kmeans": ("tokenizer",), "bpe": (), "vocoder": ("tokenizer", "vocoder")}
+AT_ONCE = ("kmeans", "bpe")  # objectives that fit in one go and need no limit
 TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder"}
 
 
@@ -28,6 +29,12 @@ def check_model(parts: Parts) -> list[Problem]:
 
 def _corpora_fit(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
+    if recipe.train.objective not in AT_ONCE and not (recipe.train.steps or recipe.train.tokens or recipe.train.minutes):
+        yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
+    if recipe.train.objective in AT_ONCE and recipe.train.init:
+        yield f"got train.init for objective {recipe.train.objective}", "no train.init: it is fitted anew", "remove it"
+    if recipe.data.tasks and not any(task.weight > 0 for task in recipe.data.tasks):
+        yield "got tasks without a weight above 0", "a positive weight", "correct data.tasks"
     if not recipe.data.corpora:
         yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     for corpus in recipe.data.corpora:

@@ -20,6 +20,7 @@ from alm.core.plugins import Registry, did_you_mean, registry
 
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SCHEDULES = ("cosine", "constant")
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder")
 
 
@@ -169,18 +170,21 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
     Raises:
         AlmError: an unknown key (with "did you mean"), a wrong type, a cycle of `extends`, a file that is not YAML.
     """
-    merged: Any = _read_chain(recipe_path(name, found), found, ())
+    path = recipe_path(name, found)
     try:
+        merged: Any = _read_chain(path, found, ())
         for override in overrides:
             if "=" not in override or override.startswith("-"):
                 raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")
             merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
         content = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the override") from error
-    recipe = _build(RecipeConfig, _mapping(content, name), f"recipe {name!r}")
+    except (OmegaConfBaseException, yaml.YAMLError, TypeError, AttributeError, IndexError) as error:
+        raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the recipe or the override") from error
+    recipe = _build(RecipeConfig, {"name": path.stem, **_mapping(content, name)}, f"recipe {name!r}")
     if recipe.train.objective not in OBJECTIVES:
         raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
+    if recipe.train.schedule not in SCHEDULES:
+        raise UnknownNameError(f"recipe {name!r}: got train.schedule {recipe.train.schedule!r}", "a schedule", did_you_mean(recipe.train.schedule, SCHEDULES))
     if recipe.train.precision not in PRECISIONS:
         raise UnknownNameError(f"recipe {name!r}: got train.precision {recipe.train.precision!r}", "a precision", did_you_mean(recipe.train.precision, PRECISIONS))
     for kind in recipe.parts:
@@ -219,6 +223,7 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
     beside = path.parent / f"{base}.yaml"
     base_path = beside if beside.exists() and beside != path else recipe_path(str(base), found)
     inherited: Any = _read_chain(base_path, found, (*seen, path))
+    inherited.pop("name", None)  # a run is named by its own recipe
     for kind, part in (content.get("parts") or {}).items():
         if part is not None and part.get("use", "") != OmegaConf.select(inherited, f"parts.{kind}.use"):
             inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})  # another component: none of the old one's options

@@ -11,7 +11,9 @@ from typing import Any
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
+from alm.api.tasks import HEAD_SHARE
 from alm.api.types import Audio, AudioFile, Utterance
+from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline, Request, Result
 
@@ -41,12 +43,19 @@ def read_manifest(path: Path) -> list[Utterance]:
     if not path.is_file():
         raise AlmError(f"got manifest {path}, which does not exist", "a JSON-lines file", "check the path")
     utterances = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise AlmError(f"got manifest {path}, which is not UTF-8", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
             audio = AudioFile(path.parent / entry["audio"]) if entry.get("audio") else None
+            wrong = [name for name in ("text", "language") if not isinstance(entry[name], str)]
+            if wrong:
+                raise AlmError(f"{path} line {number}: got {wrong[0]} {entry[wrong[0]]!r}", "a string", "correct the line")
             utterances.append(Utterance(str(entry.get("id", number)), audio, entry["text"], entry["language"], entry.get("speaker", ""), str(entry.get("group", number))))
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise AlmError(f"{path} line {number}: {type(error).__name__} {error}", "an object with audio, text, language, speaker", "correct the line") from error
@@ -119,7 +128,10 @@ def silence() -> Audio:
 
 
 def _request(use: str, piece: str, source: Utterance, target: Utterance) -> Request:
-    content = source.text if piece.endswith("text") else source.audio
+    content: str | Audio | AudioFile | None = source.text if piece.endswith("text") else source.audio
     if content is None:
         raise AlmError(f"utterance {source.id!r} has no audio", f"audio for task {use}", "choose a text task")
+    if piece.endswith("head") and isinstance(content, AudioFile):
+        whole = read_audio(content)
+        content = Audio(whole.samples[:, : round(whole.num_samples * HEAD_SHARE)], whole.sample_rate_hz)
     return Request(use, content, source.language, "" if target is source else target.language)

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all. Knows the file system alone."""
+"""Files and folders that appear whole or not at all. Knows the file system alone."""
 
 from __future__ import annotations
 
@@ -40,3 +40,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a file beside its place and moves it there."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, target)

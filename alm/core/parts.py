@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alm.api.errors import AlmError
 from alm.api.tasks import DeclaredTask
 from alm.api.types import Utterance
 from alm.core.config import CorpusConfig, RecipeConfig, build_options
@@ -55,6 +56,13 @@ class Parts:
     def corpora(self) -> list[tuple[CorpusConfig, Any]]:
         """The corpora of the recipe; an optional one whose folder is missing is left out."""
         return [(c, load_component(self.found, "corpus", c.use, c.options, self.context)) for c in self.recipe.data.corpora if not self.left_out(c)]
+
+    def corpus_languages(self, config: CorpusConfig) -> tuple[str, ...]:
+        """The languages that the recipe asks of a corpus or that its card names; none where neither says, or it is not here."""
+        try:
+            return config.languages or tuple(component_card(self.found, "corpus", config.use, config.options, self.context).languages)
+        except AlmError:
+            return ()
 
     def left_out(self, config: CorpusConfig) -> bool:
         """True for an optional corpus whose `dir:` folder does not exist here."""

@@ -130,8 +130,15 @@ class Pipeline:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """Languages that the model was trained on: those of its tasks, or all that its prompt format names."""
-        named = {language for task in self.recipe.data.tasks for language in (*task.source, *task.target)}
+        """Languages that the model was trained on: those of its tasks; where a task names none, those of its corpora; where
+        the corpora do not say, all that its prompt format names."""
+        tasks = self.recipe.data.tasks
+        named = {language for task in tasks for language in (*task.source, *task.target)}
+        if not all(task.source for task in tasks):
+            spoken = [self.parts.corpus_languages(corpus) for corpus in self.recipe.data.corpora if not corpus.optional]
+            if not spoken or not all(spoken):
+                return self.parts.card("prompt").languages
+            named.update(*spoken)
         return tuple(sorted(named)) or self.parts.card("prompt").languages
 
     def run(self, task: str, content: str | Path | Audio | AudioFile, source: str, target: str = "", *, speaker: str = "", decoder: Any = None, seed: int = 0) -> Result:
@@ -172,7 +179,15 @@ class Pipeline:
         """Text or speech -> text (`to="text"`) or speech (`to="audio"`) in another language.
 
         Speech goes through the combined task where the model was trained on one: AudioPaLM found it better than the direct.
+        Text becomes speech by way of its translation.
+
+        Raises:
+            AlmError: another `to`, or what `run` raises.
         """
+        if to not in ("text", "audio"):
+            raise AlmError(f"got to={to!r}", "to='text' or to='audio'", "choose one")
+        if to == "audio" and isinstance(content, str):
+            return self.speak(self.run("MT", content, source, target).text, target)
         if to == "audio":
             result = self.run(self._combined("S2ST", source, target), content, source, target)
             if result.audio is None:

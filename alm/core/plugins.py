@@ -83,7 +83,7 @@ class Registry:
             self.manager.register(plugin, label)
             self._check_hook_names(plugin)
             collected = self._collect(label, plugin)
-        except Exception as error:  # a plugin may fail in any way; it is reported by `alm plugins`, not swallowed
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way; it is reported by `alm plugins`, not swallowed
             if plugin is not None and self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)  # pluggy keeps a half-registered plugin
             self.broken[label] = BrokenPlugin(label, version, f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -118,6 +118,9 @@ class Registry:
         hits = [folder for plugin, model, folder in self.models if name in (model, f"{plugin}/{model}")]
         if len(hits) == 1:
             return hits[0]
+        if hits:
+            owners = [f"{plugin}/{model}" for plugin, model, _ in self.models if model == name]
+            raise AlmError(f"model {name!r} is registered by several plugins", "one of them", "write " + " or ".join(owners))
         known = [model for _, model, _ in self.models]
         raise UnknownNameError(f"got model {name!r}", "a registered model or a checkpoint folder", did_you_mean(name, known) + self._broken_hint())
 

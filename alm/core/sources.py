@@ -82,13 +82,3 @@ def _hub_folder(address: str) -> Path:
         raise AlmError(
             f"got weight source hf:{address}, which cannot be fetched ({reason})", "a reachable hub or a filled cache", "check name and revision, or use dir: or pip:"
         ) from error
-
-
-def find_file(folders: tuple[Path, ...], *names: str) -> Path | None:
-    """The first of the named files in any of the folders or their sub-folders, or None."""
-    for name in names:
-        for folder in folders:
-            hits = sorted(folder.rglob(name))
-            if hits:
-                return hits[0]
-    return None

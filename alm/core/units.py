@@ -1,10 +1,11 @@
-"""Units and features of corpus audio, through the cache. A full cache needs no tokenizer and no encoder."""
+"""Units and features of corpus audio, through the cache. A full cache encodes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from alm.api.errors import AlmError
@@ -21,8 +22,14 @@ def cached_units(parts: Parts, files: list[AudioFile], track: Track) -> list[Uni
     if not card.fingerprint:
         raise AlmError("got a tokenizer without a codebook", "a trained one", "train it with a recipe of objective kmeans and set `codebook: dir:...`")
     late = _Late(lambda: parts.load("tokenizer"))
-    codes = cached(files, Cache(card.fingerprint), lambda clips: [u.codes.int() for u in late.part.encode(clips)], card.sample_rate_hz, track)
-    return [Units(c.long(), card.frame_rate_hz, card.fingerprint) for c in codes]
+
+    def rows(units: Units) -> Tensor:
+        """Codes, and below them the durations of merged repeats."""
+        return (units.codes if units.durations is None else torch.cat([units.codes, units.durations[None]])).int()
+
+    stored = cached(files, Cache(card.fingerprint), lambda clips: [rows(u) for u in late.part.encode(clips)], card.sample_rate_hz, track)
+    books = card.codebooks
+    return [Units(r[:books].long(), card.frame_rate_hz, card.fingerprint, r[books].long() if card.merges_repeats else None) for r in stored]
 
 
 def cached_features(parts: Parts, files: list[AudioFile], track: Track) -> list[Features]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
 from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
@@ -166,6 +167,10 @@ class AdapterTraining(pl.LightningModule):
             self.log(f"val/cer/{language}", 100 * jiwer.cer(text, heard), batch_size=1)
             self.log(f"val/wer/{language}", 100 * jiwer.wer(text, heard), batch_size=1)
 
+    def batch_tokens(self, batch: Any) -> int:
+        """Frames that are not padding."""
+        return int(batch[1].sum())
+
     def configure_optimizers(self) -> Any:
         return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
 
@@ -211,6 +216,8 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
         clips = _clips(encoder, texts, labels, speaker_ids, bool(options.reconstruction_weight), track)
         sets[split] = [clip for utterance, clip in clips for _ in range(repeats[utterance] if split == "train" else 1)]
     train, validation = sets["train"], sets[config.data.validation_split]
+    if not train:
+        raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
     output_size = config.part("encoder").options.get("adapter_size", 64)
     sizes = train[0].features.shape[1], train[0].mel.shape[1], output_size
     module = AdapterTraining(labels, len(speaker_ids), *sizes, encoder.card.frame_rate_hz, options, config.train)

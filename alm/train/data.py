@@ -11,8 +11,38 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from alm.api.batching import batches_by_length
 
 
-class LengthBatches(Sampler[list[int]]):
-    """Groups of like length, in random order. The order depends on seed and epoch alone, so a resumed run repeats it.
+class EpochBatches(Sampler[list[Any]]):
+    """Batches that a subclass draws anew each epoch, by seed and epoch alone, so that a resumed run goes on with its own epoch.
+
+    Lightning tells the epoch to `batch_sampler.sampler`, which is therefore this object. It also leaves an iterator before
+    its end, so the epoch counts on before the first batch is given.
+
+    Args:
+        shuffle: False draws the same batches each epoch.
+    """
+
+    def __init__(self, seed: int, *, shuffle: bool = True) -> None:
+        self.seed, self.shuffle, self.epoch, self.sampler = seed, shuffle, 0, self
+        self._count = len(self.draw(random.Random(f"{seed}-0")))
+
+    def draw(self, chance: random.Random) -> list[list[Any]]:
+        """All batches of an epoch."""
+        raise NotImplementedError
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        chance = random.Random(f"{self.seed}-{self.epoch if self.shuffle else 0}")
+        self.epoch += 1
+        yield from self.draw(chance)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class LengthBatches(EpochBatches):
+    """Groups of like length, in random order.
 
     Args:
         lengths: of each item, in any unit.
@@ -21,23 +51,16 @@ class LengthBatches(Sampler[list[int]]):
     """
 
     def __init__(self, lengths: Many[int], max_total: int, *, shuffle: bool, seed: int = 0, jitter: float = 0.1) -> None:
-        self.lengths, self.max_total, self.shuffle, self.seed, self.jitter = lengths, max_total, shuffle, seed, jitter
-        self.epoch = 0
-        self._count = len(batches_by_length(lengths, max_total))
+        self.lengths, self.max_total, self.jitter = lengths, max_total, jitter
+        super().__init__(seed, shuffle=shuffle)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def draw(self, chance: random.Random) -> list[list[int]]:
         if not self.shuffle:
-            yield from batches_by_length(self.lengths, self.max_total)
-            return
-        chance = random.Random(f"{self.seed}-{self.epoch}")
-        self.epoch += 1
+            return batches_by_length(self.lengths, self.max_total)
         disturbed = [round(n * (1 + self.jitter * chance.random())) for n in self.lengths]
         groups = batches_by_length(disturbed, self.max_total)
         chance.shuffle(groups)
-        yield from groups
-
-    def __len__(self) -> int:
-        return self._count
+        return groups
 
 
 class Items(Dataset[Any]):

@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alm.api.errors import AlmError
 from alm.components.codebook import Codebook
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 
 CHUNK = 1 << 16
+SHARD_CLIPS = 256
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,16 @@ def fit(shards: Callable[[], Iterable[Tensor]], clusters: int, options: KmeansOp
 
     Args:
         shards: called once a pass; yields frames [N, D].
+
+    Raises:
+        AlmError: fewer frames than clusters.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     generator = torch.Generator().manual_seed(seed)
-    centroids = _start(_sample(shards(), 20 * clusters, generator), clusters, generator).to(device)
+    sample = _sample(shards(), 20 * clusters, generator)
+    if len(sample) < clusters:
+        raise AlmError(f"got {len(sample)} frames for {clusters} clusters", "at least as many frames", "add training clips or lower the tokenizer's clusters")
+    centroids = _start(sample, clusters, generator).to(device)
     inertia = float("inf")
     for _ in range(options.iterations):
         sums, counts, total, far = torch.zeros_like(centroids), torch.zeros(clusters, device=device), 0.0, _Farthest(clusters)
@@ -132,11 +140,13 @@ def fit_codebook(parts: Parts, options: KmeansOptions, target: Path, track: Any)
     tokenizer = parts.load("tokenizer")
     files = [u.audio for u in parts.utterances("train") if u.audio is not None]
     identity = f"features-{parts.recipe.part('tokenizer').use}-{_identity(parts)}"
-    frames = cached(files, Cache(identity), lambda clips: [f.values for f in tokenizer.features(clips)], tokenizer.card.sample_rate_hz, track)
+    if not files:
+        raise AlmError(f"recipe {parts.recipe.name!r} has no clip to train on", "training clips with sound", "check data.corpora")
 
     def shards() -> Iterator[Tensor]:
-        for start in range(0, len(frames), 256):
-            yield torch.cat(frames[start : start + 256])
+        for start in range(0, len(files), SHARD_CLIPS):
+            some = files[start : start + SHARD_CLIPS]
+            yield torch.cat(cached(some, Cache(identity), lambda clips: [f.values for f in tokenizer.features(clips)], tokenizer.card.sample_rate_hz, track))
 
     centroids, inertia = fit(shards, tokenizer.card.vocabulary_size, options, parts.recipe.train.seed)
     fitted = tokenizer.with_codebook(centroids)

@@ -171,6 +171,7 @@ class LanguageModelTraining(pl.LightningModule):
             self.log(f"val/{config.use}{heard}", mine.mean(), batch_size=len(mine))
 
     def batch_tokens(self, batch: Batch) -> int:
+        """Positions that are not padding."""
         return int((batch.ids != 0).sum())
 
     def configure_optimizers(self) -> Any:
@@ -234,6 +235,6 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
 
     size, seed = config.data.batch_positions, config.train.seed
     train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)
-    validation_batches = MixtureBatches(validation, size, 0) if validation.entries else []
+    validation_batches = MixtureBatches(validation, size, 0, shuffle=False) if validation.entries else []
     validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=encoded)
     return module, train_loader, validation_loader

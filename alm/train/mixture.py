@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from alm.api.batching import batches_by_length
 from alm.api.errors import AlmError
+from alm.api.tasks import HEAD_SHARE
 from alm.api.text import normalize_text
 from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
 from alm.core.config import DataConfig, TaskConfig
 from alm.core.parts import Parts
 from alm.core.units import Track, cached_features, cached_units
+from alm.train.data import EpochBatches
 
 Draw = tuple[int, int | None]  # an entry, and the one that is joined to it
 MAX_JOINED = 640  # positions
@@ -48,10 +50,10 @@ class Mixture:
     def __init__(self, parts: Parts, split: str, count_ids: Callable[[str], int], track: Track) -> None:
         self.parts, self.data = parts, parts.recipe.data
         groups: dict[str, list[Utterance]] = defaultdict(list)
-        repeats: dict[str, int] = {}
+        repeats: dict[Utterance, int] = {}
         for utterance, repeat in parts.repeated_utterances(split):
             groups[utterance.group].append(utterance)
-            repeats[utterance.id] = repeat
+            repeats[utterance] = repeat
         pending = [(index, sample, source) for index, task in enumerate(self.data.tasks) for sample, source in _samples(parts, task, groups)]
         contents = self._encode([(index, sample) for index, sample, _ in pending], track)
         self.entries = []
@@ -59,7 +61,7 @@ class Mixture:
         for index, sample, source in pending:
             done = _with_contents(sample, contents, self.data.tasks[index], self.data)
             if done is not None:
-                self.by_task[index] += [len(self.entries)] * repeats[source.id]
+                self.by_task[index] += [len(self.entries)] * repeats[source]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
         if split == "train" and not self.entries:
             raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
@@ -84,17 +86,17 @@ class Mixture:
         return other if entry.length + self.entries[other].length <= MAX_JOINED else None
 
 
-class MixtureBatches(Sampler[list[Draw]]):
+class MixtureBatches(EpochBatches):
     """Batches of an epoch: tasks in proportion to their weights, samples of a task without repetition until all are used.
 
     Joining is decided here, since the length of what is joined decides its batch.
     """
 
-    def __init__(self, mixture: Mixture, max_total: int, seed: int, join: float = 0.0) -> None:
-        self.mixture, self.max_total, self.seed, self.join, self.epoch = mixture, max_total, seed, join, 0
-        self._count = len(self._draw(random.Random(0)))
+    def __init__(self, mixture: Mixture, max_total: int, seed: int, join: float = 0.0, *, shuffle: bool = True) -> None:
+        self.mixture, self.max_total, self.join = mixture, max_total, join
+        super().__init__(seed, shuffle=shuffle)
 
-    def _draw(self, chance: random.Random) -> list[list[Draw]]:
+    def draw(self, chance: random.Random) -> list[list[Draw]]:
         mixture, tasks = self.mixture, self.mixture.data.tasks
         total_weight = sum(tasks[task].weight for task in mixture.by_task)
         chosen: list[int] = []
@@ -108,13 +110,6 @@ class MixtureBatches(Sampler[list[Draw]]):
         groups = [[draws[i] for i in group] for group in batches_by_length(jittered, self.max_total)]
         chance.shuffle(groups)
         return groups
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        yield from self._draw(random.Random(f"{self.seed}-{self.epoch}"))
-        self.epoch += 1
-
-    def __len__(self) -> int:
-        return self._count
 
 
 class Drawn(Dataset[tuple[int, Sample]]):
@@ -179,9 +174,10 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
 
 
 def half(units: Units, part: str) -> Units:
-    """The first or second half of units."""
-    middle = units.num_frames // 2
-    return dataclasses.replace(units, codes=units.codes[:, :middle] if part == "head" else units.codes[:, middle:])
+    """The head or tail of units, as tasks that continue speech have it."""
+    middle = round(units.num_frames * HEAD_SHARE)
+    kept = slice(None, middle) if part == "head" else slice(middle, None)
+    return dataclasses.replace(units, codes=units.codes[:, kept], durations=None if units.durations is None else units.durations[kept])
 
 
 def joined(a: Sample, b: Sample) -> Sample:
@@ -192,7 +188,8 @@ def joined(a: Sample, b: Sample) -> Sample:
         if isinstance(x.content, str) and isinstance(y.content, str):
             content = f"{x.content} {y.content}"
         elif isinstance(x.content, Units) and isinstance(y.content, Units):
-            content = dataclasses.replace(x.content, codes=torch.cat([x.content.codes, y.content.codes], 1))
+            lasting = None if x.content.durations is None or y.content.durations is None else torch.cat([x.content.durations, y.content.durations])
+            content = dataclasses.replace(x.content, codes=torch.cat([x.content.codes, y.content.codes], 1), durations=lasting)
         else:
             assert isinstance(x.content, Features)
             assert isinstance(y.content, Features)
@@ -221,7 +218,8 @@ def _change_tempo(content: Units | Features, most: float, chance: random.Random)
         return content
     if isinstance(content, Features):
         return dataclasses.replace(content, values=content.values.repeat_interleave(torch.tensor(repeats), dim=0))
-    return dataclasses.replace(content, codes=content.codes.repeat_interleave(torch.tensor(repeats), dim=1))
+    lasting = None if content.durations is None else content.durations.repeat_interleave(torch.tensor(repeats))
+    return dataclasses.replace(content, codes=content.codes.repeat_interleave(torch.tensor(repeats), dim=1), durations=lasting)
 
 
 def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:

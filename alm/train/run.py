@@ -34,7 +34,7 @@ class Limits(Callback):
 
     def __init__(self, recipe: RecipeConfig) -> None:
         self.limits = recipe.train
-        self.tokens, self.seconds_before, self.started = 0, 0.0, time.monotonic()
+        self.steps, self.tokens, self.seconds_before, self.started = 0, 0, 0.0, time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.started = time.monotonic()
@@ -44,19 +44,20 @@ class Limits(Callback):
         return (self.seconds_before + time.monotonic() - self.started) / 60
 
     def share_done(self, trainer: pl.Trainer) -> float:
-        used = ((trainer.global_step, self.limits.steps), (self.tokens, self.limits.tokens), (self.minutes, self.limits.minutes))
+        used = ((self.steps, self.limits.steps), (self.tokens, self.limits.tokens), (self.minutes, self.limits.minutes))
         return max(count / limit for count, limit in used if limit)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.tokens += int(getattr(module, "batch_tokens", lambda b: 0)(batch))
+        self.steps += 1  # Lightning's global_step counts the steps of every optimizer
+        self.tokens += module.batch_tokens(batch)  # type: ignore[operator]
         if self.share_done(trainer) >= 1:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self.tokens, "seconds": self.minutes * 60}
+        return {"steps": self.steps, "tokens": self.tokens, "seconds": self.minutes * 60}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokens, self.seconds_before = state["tokens"], state["seconds"]
+        self.steps, self.tokens, self.seconds_before = state["steps"], state["tokens"], state["seconds"]
 
 
 class SaveLast(Callback):
@@ -103,21 +104,26 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
     problems = check_recipe(parts)
     if problems:
         raise AlmError(*problems[0])
-    limits = recipe.train
-    if recipe.train.objective not in AT_ONCE and not (limits.steps or limits.tokens or limits.minutes):
-        raise AlmError("got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10")
     folder = out or runs_folder() / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AlmError(f"got run folder {folder}, which cannot be made ({error.strerror})", "a place for a folder", "choose another with --out") from error
+    limits = recipe.train
     pl.seed_everything(limits.seed, verbose=False)
     for corpus in recipe.data.corpora:
         if parts.left_out(corpus):
             logging.getLogger("alm").warning("optional corpus %s is missing and left out: %s", corpus.use, corpus.options)
     track = _silent if quiet else progress_bar
-    if limits.objective in AT_ONCE:
-        return _finish(folder, recipe, lambda target: AT_ONCE[limits.objective](parts, target, track))
+    if limits.objective in FITTERS:
+        return _finish(folder, recipe, lambda target: FITTERS[limits.objective](parts, target, track))
     module, train_loader, validation_loader = _build(parts, track)
     if limits.init and not (folder / LAST).exists():
-        module.load_part(parts.context.folders(limits.init)[0])
+        try:
+            module.load_part(parts.context.folders(limits.init)[0])
+        except (RuntimeError, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise AlmError(f"got train.init {limits.init}, which does not fit ({reason})", "a run of the same objective and sizes", "correct train.init or the sizes") from error
     fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
     return _finish(folder, recipe, module.save_part)
 
@@ -178,7 +184,7 @@ def _bpe(parts: Parts, target: Path, track: Track) -> None:
     fit_text_tokenizer(parts, build_options(BpeOptions, parts.recipe.train.options, "train.options"), target)
 
 
-AT_ONCE = {"kmeans": _kmeans, "bpe": _bpe}  # objectives that fit in one go, without a training loop
+FITTERS = {"kmeans": _kmeans, "bpe": _bpe}  # objectives that fit in one go, without a training loop
 
 
 def _finish(folder: Path, recipe: RecipeConfig, save: Callable[[Path], Any]) -> Path:

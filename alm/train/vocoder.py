@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
-from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net
+from alm.api.errors import AlmError
+from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net, spoken_codes
 from alm.core.audio import prepare, read_audio
 from alm.core.config import build_options
 from alm.core.parts import Parts
@@ -146,6 +147,10 @@ class VocoderTraining(pl.LightningModule):
         made = self.net(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
         self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
 
+    def batch_tokens(self, batch: Any) -> int:
+        """Units."""
+        return int(batch[0].numel())
+
     def configure_optimizers(self) -> Any:
         train = self.train_config
         optimizers = [torch.optim.AdamW(m.parameters(), lr=train.learning_rate, betas=(0.8, 0.99), weight_decay=train.weight_decay) for m in (self.net, self.discriminators)]
@@ -187,6 +192,12 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     )
     module = VocoderTraining(UnitVocosNet(net_options, len(speakers)), card, options, config.train)
     per_unit = round(net_options.sample_rate_hz / net_options.frame_rate_hz)
+    if not any(len(clip.codes) >= options.segment_units for clip in sets["train"]):
+        raise AlmError(
+            f"recipe {config.name!r} has no clip of {options.segment_units} units or more",
+            "a clip as long as a training crop",
+            "lower train.options.segment_units or add longer clips",
+        )
 
     def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, int]]:
         def make(clip: Clip) -> tuple[Tensor, Tensor, int]:
@@ -217,7 +228,8 @@ def _clips(parts: Parts, split: str, options: Any, speakers: dict[str, int], tra
     clips = []
     for utterance, units in zip(utterances, cached_units(parts, [u.audio for u in utterances], track), strict=True):  # type: ignore[misc]
         samples = prepare(read_audio(utterance.audio), options.sample_rate_hz).samples[0]  # type: ignore[arg-type]
-        frames = min(units.num_frames, len(samples) // per_unit)
+        codes = spoken_codes(units)
+        frames = min(len(codes), len(samples) // per_unit)
         speaker = speakers.setdefault(utterance.speaker, len(speakers))
-        clips.append(Clip(units.codes[0, :frames], samples[: frames * per_unit].half(), speaker))
+        clips.append(Clip(codes[:frames], samples[: frames * per_unit].half(), speaker))
     return clips

@@ -45,5 +45,14 @@ def test_training_moves_lora_and_new_rows_alone(backbone):
     backbone.scores(backbone.hidden(backbone.embed(ids)))[0, -1, text + 7].backward()
     assert float(table.grad[:text].abs().max()) == 0.0
     assert float(table.grad[text:].abs().max()) > 0.0
+    from types import SimpleNamespace
+
+    from alm.train.optimize import adamw
+
+    before = table.detach().clone()
+    optimizer = adamw(backbone.named_parameters(), SimpleNamespace(weight_decay=0.5, learning_rate=0.1, warmup_steps=0, schedule="constant"), lambda: 0.0)["optimizer"]
+    optimizer.step()
+    assert torch.equal(table[:text], before[:text])
+    assert not torch.equal(table[text:], before[text:])
     trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
     assert all("lora_" in name or "embed_tokens" in name for name in trained)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from alm.api.errors import AlmError
@@ -26,6 +28,12 @@ def test_extends_and_overrides(recipe):
     loaded = load_recipe(path, ["train.steps=9", "parts.tokenizer.clusters=64"])
     assert (loaded.name, loaded.train.steps, loaded.train.learning_rate) == ("mine", 9, 1e-3)
     assert loaded.part("tokenizer").options == {"clusters": 64}
+
+
+def test_a_recipe_is_named_by_its_file_unless_it_says_otherwise(recipe):
+    """Else a recipe that extends another would go on with the other's run."""
+    recipe("name: base\ntrain: {steps: 5}\n", "base")
+    assert load_recipe(recipe("extends: base\n", "mine")).name == "mine"
 
 
 def test_another_component_inherits_no_options(recipe):
@@ -62,6 +70,11 @@ def test_shipped_recipes_survive_yaml(name, tmp_path):
         ("name: x\n", ["train.stepz=4"], "did you mean steps"),
         ("name: [\n", [], "cannot be read"),
         ("- a\n- b\n", [], "no mapping"),
+        ("name: x\n", ["train.options={a"], "a value that fits its key"),
+        ("name: x\n", ["data=[1]"], "a mapping"),
+        ("extends: prompts\ndata: [x]\n", [], "a value that fits its key"),
+        ("extends: prompts\nparts: {vocoder: griffin-lim}\n", [], "a value that fits its key"),
+        ("name: x\ntrain: {schedule: cosin}\n", [], "did you mean cosine"),
         ("extends: r\nname: x\n", [], "extends itself|a recipe's name"),
     ],
 )
@@ -72,7 +85,7 @@ def test_wrong_recipes_are_refused_with_the_fix(recipe, text, overrides, message
 
 GOOD = """name: x
 parts:
-  tokenizer: {use: mfcc, clusters: 32, hop_samples: 640%s}
+  tokenizer: {use: mfcc, clusters: 32%s}
   backbone: {use: llama, text_tokenizer: "run:none"}
   prompt: {use: audiopalm}
   vocoder: {use: unit-vocos%s}
@@ -90,6 +103,10 @@ train: {steps: 1}
         ("", ", frame_rate_hz: 50", "", "ASR", "50 units/s for vocoder"),
         ("", ", vocabulary_size: 1024", "", "ASR", "1024 units for vocoder"),
         ("", ", weights: 'dir:FOREIGN'", "", "ASR", "units of codebook foreign, for which"),
+        ("", ", weights: 'dir:FOREIGN', hop_samples: 80", "", "ASR", "160, with which it was trained"),
+        (", hop_samples: 320, codebook: 'dir:FOREIGN'", "", "", "ASR", "features mfcc-13-640, on which it was fitted"),
+        (", hop_samples: 0", "", "", "ASR", "1 or more"),
+        ("", "", "", "ASR, weight: 0", "a positive weight"),
         ("", "", "", "lower-case", "can write"),
         ("", "", "", "ASX", "a registered task"),
         (", clustres: 5", "", "", "ASR", "a key of MfccOptions"),
@@ -107,7 +124,8 @@ def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, cor
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     card = {"sample_rate_hz": 16_000, "frame_rate_hz": 25.0, "vocabulary_size": 32, "codebooks": 1, "units_fingerprint": "foreign", "speakers": [], "trainable": []}
-    (foreign / "vocoder.json").write_text(json.dumps({"card": card, "options": {}}))
+    (foreign / "vocoder.json").write_text(json.dumps({"card": card, "options": {"hop_samples": 160}}))
+    (foreign / "codebook.json").write_text(json.dumps({"fingerprint": "foreign", "size": 32, "features": "mfcc-13-640"}))
 
     class Plugin:
         from alm.api.hookspecs import hookimpl
@@ -118,7 +136,15 @@ def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, cor
 
     found = build_registry()
     found.add("extra", Plugin)
-    loaded = load_recipe(recipe(GOOD % (tokenizer, vocoder.replace("FOREIGN", str(foreign)), corpus, task)), (), found)
+    tokenizer = tokenizer if "hop_samples" in tokenizer else f", hop_samples: 640{tokenizer}"
+    loaded = load_recipe(recipe((GOOD % (tokenizer, vocoder, corpus, task)).replace("FOREIGN", str(foreign))), (), found)
     problems = check_recipe(Parts(loaded, tmp_path, found))
     assert (not problems) if wanted is None else any(wanted in p[1] for p in problems), problems
     assert all(fix for _, _, fix in problems)
+
+
+def test_check_wants_a_limit_and_no_start_for_what_is_fitted_anew(recipe):
+    endless = Parts(load_recipe(recipe("name: x\ndata: {corpora: [{use: prompts}]}\nparts: {encoder: {use: whisper}}\ntrain: {objective: ctc}\n")), Path())
+    assert "train.steps, train.tokens or train.minutes" in [wanted for _, wanted, _ in check_recipe(endless)]
+    fitted = Parts(load_recipe(recipe("name: x\ndata: {corpora: [{use: prompts}]}\ntrain: {objective: bpe, init: 'dir:.'}\n")), Path())
+    assert [fix for _, _, fix in check_recipe(fitted)] == ["remove it"]

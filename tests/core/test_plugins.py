@@ -58,6 +58,7 @@ def missing():
     ("load", "message"),
     [
         (missing, "heavy"),
+        (sys.exit, "SystemExit"),
         (Misspelt, "did you mean register_tasks"),
         (HalfWay, "half-way"),
         (WrongArgument, "registrar"),
@@ -83,6 +84,21 @@ def test_two_plugins_with_one_component_name():
     with pytest.raises(AlmError, match="a/echo or b/echo"):
         found.find("task", "echo")
     assert found.find("task", "b/echo").plugin == "b"
+
+
+def test_two_plugins_with_one_model_name(tmp_path):
+    class Model:
+        @hookimpl
+        def register_models(self, register):
+            register("m", tmp_path)
+
+    found = Registry()
+    found.add("a", Model)
+    assert found.model_folder("m") == tmp_path
+    found.add("b", Model)
+    with pytest.raises(AlmError, match="a/m or b/m"):
+        found.model_folder("m")
+    assert found.model_folder("b/m") == tmp_path
 
 
 def test_second_distribution_of_one_name_is_set_aside():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from alm.api.errors import AlmError
 from alm.components.codebook import Codebook
 from alm.train.kmeans import KmeansOptions, fit
 
@@ -23,6 +24,11 @@ def test_inertia_is_that_of_scikit_learn():
     peer = KMeans(12, n_init=3, random_state=0).fit(frames.numpy())
     assert inertia <= 1.05 * peer.inertia_ / len(frames)
     assert Codebook(centroids).assign(frames).unique().numel() == 12
+
+
+def test_fewer_frames_than_clusters_are_refused():
+    with pytest.raises(AlmError, match="got 5 frames for 8 clusters"):
+        fit(lambda: [blobs(5)], 8, KmeansOptions())
 
 
 def test_shards_do_not_matter():

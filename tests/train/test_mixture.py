@@ -5,6 +5,7 @@ from __future__ import annotations
 from alm.api.types import Features, Units
 from alm.core.config import load_recipe
 from alm.core.parts import Parts
+from alm.train.data import LengthBatches
 from alm.train.mixture import Mixture
 
 
@@ -15,3 +16,17 @@ def test_speech_is_units_where_it_is_spoken_and_features_where_it_is_heard(small
     mixture = Mixture(Parts(recipe, workspace), "train", len, lambda batches, total: batches)
     forms = {(entry.task, segment.learn, type(segment.content)) for entry in mixture.entries for segment in entry.sample.segments()}
     assert forms == {(0, False, Features), (0, True, Units), (1, False, Features), (1, True, str), (1, True, Units), (2, False, Features), (2, True, str)}
+
+
+def test_each_epoch_draws_anew_and_a_resumed_one_as_it_was():
+    """Lightning leaves the iterator of an epoch before its end, and sets the epoch on the sampler that a DataLoader shows it."""
+    from torch.utils.data import DataLoader
+
+    batches = LengthBatches(list(range(10, 60)), 200, shuffle=True)
+    first, second = next(iter(batches)), next(iter(batches))
+    assert first != second
+    shown = DataLoader(list(range(50)), batch_sampler=batches).batch_sampler.sampler
+    shown.set_epoch(1)
+    assert next(iter(batches)) == second
+    fixed = LengthBatches(list(range(10, 60)), 200, shuffle=False)
+    assert list(fixed) == list(fixed)

@@ -33,6 +33,14 @@ def test_speak_gives_audio_as_long_as_its_units(small_model):
     assert result.audio.sample_rate_hz == 16_000
 
 
+def test_text_is_spoken_in_another_language_by_way_of_its_translation(small_model):
+    pipeline = alm.load(str(small_model))
+    translated = pipeline.translate("thank you", "en", "es")
+    assert torch.equal(pipeline.translate("thank you", "en", "es", to="audio").samples, pipeline.speak(translated, "es").samples)
+    with pytest.raises(AlmError, match="to='audio'"):
+        pipeline.translate("thank you", "en", "es", to="speech")
+
+
 def test_batch_gives_what_single_requests_give(small_model, clip):
     from alm.core.pipeline import Request
 
@@ -120,6 +128,12 @@ def test_parts_train_on_from_what_a_checkpoint_ships(small_model, workspace, sma
     started = train(str(workspace / "vocoder.yaml"), [*frozen, f"train.init=dir:{shipped}", "train.options.adversarial_from=0"], tmp_path / "vocoder", quiet=True)
     was, now = (load_file(folder / "vocoder.safetensors") for folder in (shipped, started))
     assert all(torch.equal(was[name], now[name]) for name in was)
+
+    assert torch.load(tmp_path / "vocoder/last.ckpt", weights_only=True)["callbacks"]["Limits"]["steps"] == 1  # one batch, two optimizers
+    with pytest.raises(AlmError, match=r"train\.init .* does not fit"):
+        train(str(workspace / "vocoder.yaml"), [*frozen, f"train.init=dir:{shipped}", "parts.vocoder.hidden_size=16"], tmp_path / "other", quiet=True)
+    with pytest.raises(AlmError, match=r"segment_units"):
+        train(str(workspace / "vocoder.yaml"), [*frozen, "train.options.segment_units=100000"], tmp_path / "long", quiet=True)
 
     recipe = listener(workspace, small_corpus, "mel-listener", "steps: 2, validate_every_steps: 0, options: {hidden_size: 16, blocks: 1}")
     folder = train(recipe, [], quiet=True)

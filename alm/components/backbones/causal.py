@@ -44,6 +44,7 @@ class CausalBackbone(nn.Module):
             table.weight.data[text:].zero_()
         if self.freeze_text_rows:
             table.weight.requires_grad_(True)
+            table.weight.frozen_rows = text  # an optimizer must not let them decay
             table.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:text]), gradient[text:]]))
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -101,5 +102,7 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
             parameter.requires_grad_(False)
         config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules="all-linear")
         model = inject_adapter_in_model(config, model)
+        if not model.config.tie_word_embeddings:
+            raise AlmError("got LoRA for a model whose input and output rows are not tied", "tied rows", "train the whole model: lora_rank: 0")
     card = hf_card(options, context)
     return CausalBackbone(model, text_tokenizer, card, new_rows=options.new_rows, freeze_text_rows=bool(options.lora_rank))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,13 +71,14 @@ class PairsCorpus:
     def utterances(self, split: str) -> Iterator[Utterance]:
         if split != "train":
             return
+        name = f"pair-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:6]}"  # lines of another folder are other sentences
         with gzip.open(self.folder / "pairs_train.jsonl.gz", "rt", encoding="utf-8") as file:
             for number, line in enumerate(file):
                 if self.limit and number >= self.limit:
                     return
                 for language, text in json.loads(line).items():
                     if isinstance(text, str):
-                        yield Utterance(f"pair-{number}/{language}", None, text, language, "", f"pair-{number}")
+                        yield Utterance(f"{name}-{number}/{language}", None, text, language, "", f"{name}-{number}")
 
 
 def pairs_card(options: PairsOptions, context: LoadContext) -> CorpusCard:

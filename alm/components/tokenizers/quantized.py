@@ -20,6 +20,7 @@ class QuantizedTokenizer:
     Args:
         extract: clips -> Features, independent of the clips beside it.
         save_extractor: writes what was trained below the codebook, or None.
+        identify: the fingerprint of the features, given the folder into which the extractor was saved.
     """
 
     def __init__(
@@ -28,8 +29,9 @@ class QuantizedTokenizer:
         card: TokenizerCard,
         codebook: Codebook | None,
         save_extractor: Callable[[Path], None] | None = None,
+        identify: Callable[[Path], str] = lambda folder: "",
     ) -> None:
-        self._extract, self.card, self.codebook, self._save_extractor = extract, card, codebook, save_extractor
+        self._extract, self.card, self.codebook, self._save_extractor, self._identify = extract, card, codebook, save_extractor, identify
 
     def features(self, audio: Many[Audio]) -> list[Features]:
         return self._extract(audio)
@@ -46,10 +48,10 @@ class QuantizedTokenizer:
     def with_codebook(self, centroids: Tensor) -> QuantizedTokenizer:
         codebook = Codebook(centroids.float())
         card = dataclasses.replace(self.card, fingerprint=codebook.fingerprint, vocabulary_size=codebook.size)
-        return QuantizedTokenizer(self._extract, card, codebook, self._save_extractor)
+        return QuantizedTokenizer(self._extract, card, codebook, self._save_extractor, self._identify)
 
     def save(self, folder: Path) -> None:
-        if self.codebook is not None:
-            self.codebook.save(folder)
         if self._save_extractor is not None:
             self._save_extractor(folder)
+        if self.codebook is not None:
+            self.codebook.save(folder, self._identify(folder))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 from alm.api.interfaces import LoadContext
 from alm.components.codebook import Codebook
 from alm.components.encoders import whisper
+from alm.components.encoders.cards import encoder_card
 from alm.components.tokenizers.cards import WhisperTokenizerOptions, whisper_card
 from alm.components.tokenizers.quantized import QuantizedTokenizer
 
@@ -14,4 +18,8 @@ def load_tokenizer(options: WhisperTokenizerOptions, context: LoadContext) -> Qu
     codebook = Codebook.load(context.folders(options.codebook)[0]) if options.codebook else None
     adapter = encoder.adapter
     save = None if adapter is None else lambda folder: whisper.save_adapter(adapter, folder)
-    return QuantizedTokenizer(encoder.encode, whisper_card(options, context), codebook, save)
+
+    def identify(folder: Path) -> str:
+        return encoder_card(dataclasses.replace(options.encoder(), adapter=f"dir:{folder}" if adapter else ""), context).fingerprint
+
+    return QuantizedTokenizer(encoder.encode, whisper_card(options, context), codebook, save, identify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,12 @@ class GriffinLimOptions:
 
 def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderCard:
     if options.weights:
-        return saved_card(context.folders(options.weights)[0])
+        folder = context.folders(options.weights)[0]
+        card, trained = saved_card(folder), json.loads((folder / VOCODER_CARD).read_text())["options"]
+        for name, value in dataclasses.asdict(options).items():
+            if name in trained and name != "weights" and value not in (getattr(UnitVocosOptions, name), trained[name]):
+                raise AlmError(f"got {name} {value} for the vocoder in {folder}", f"{trained[name]}, with which it was trained", f"remove {name}, or train a vocoder with it")
+        return card
     return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
 
 

@@ -7,7 +7,8 @@
 Sentences are those of phrases.yaml (single, and several in a row as a menu has them) and the best-scored parallel strings
 of the pairs file. Voices are VOICES, of which those not installed are left out; only voices whose licence allows any use
 of what they say are listed. Writes 16 kHz FLAC, cuts_train.jsonl.gz and pairs_train.jsonl.gz (text without speech, for
-MT). Sentences whose normalized text is a prompt of the corpus are left out.
+MT). Left out are sentences whose normalized text is a prompt of the corpus, and those that contain a dev or test prompt of
+two words or more, in any language.
 """
 
 import argparse
@@ -79,10 +80,22 @@ def _row(lines: list[Sentence]) -> Sentence:
     return {lang: " ".join(line[lang] for line in lines) for lang in LANGUAGES}
 
 
-def prompt_texts() -> set[str]:
-    """Normalized texts of all splits of the corpus."""
-    cuts = [cut for split in ("train", "dev", "test") for cut in CutSet.from_file(DATA / f"cuts_{split}.jsonl.gz")]
-    return {normalize_text(s.text, s.language, accents=False) for cut in cuts for s in cut.supervisions}
+class Known:
+    """The prompts of the corpus, which must not be spoken: those of any split as they are, held-out ones within others too."""
+
+    def __init__(self) -> None:
+        texts = {split: self._texts(split) for split in ("train", "dev", "test")}
+        self.all = set().union(*texts.values())
+        self.held_out = {(lang, text) for lang, text in texts["dev"] | texts["test"] if " " in text}
+
+    def has(self, sentence: Sentence) -> bool:
+        normalized = {lang: normalize_text(sentence[lang], lang, accents=False) for lang in LANGUAGES if lang in sentence}
+        return any(item in self.all for item in normalized.items()) or any(f" {text} " in f" {normalized.get(lang, '')} " for lang, text in self.held_out)
+
+    @staticmethod
+    def _texts(split: str) -> set[tuple[str, str]]:
+        supervisions = [s for cut in CutSet.from_file(DATA / f"cuts_{split}.jsonl.gz") for s in cut.supervisions]
+        return {(s.language, normalize_text(s.text, s.language, accents=False)) for s in supervisions}
 
 
 def command(voice: Voice, text: str, wav: str) -> tuple[list[str], str]:
@@ -122,19 +135,18 @@ def main() -> None:
     parser.add_argument("--english", type=int, default=4000)
     parser.add_argument("--others", type=int, default=1600)
     arguments = parser.parse_args()
-    known = prompt_texts()
+    known = Known()
     with gzip.open(arguments.pairs, "rt") as file:
         pairs = [json.loads(line) for line in file]
 
-    def new(sentence: Sentence) -> bool:
-        return all(normalize_text(sentence[lang], lang, accents=False) not in known for lang in LANGUAGES if lang in sentence)
-
-    lines, pairs = list(filter(new, domain(random.Random(0)))), list(filter(new, pairs))
+    lines, pairs = ([s for s in found if not known.has(s)] for found in (domain(random.Random(0)), pairs))
     mined = [p for p in pairs if 3 <= len(p["en"].split()) <= 16 and not re.search(r"[/<>(){}\[\]]", p["en"])]
     spoken = [x for both in itertools.zip_longest(lines, mined) for x in both if x is not None]
     jobs = []
     for language in LANGUAGES:
         voices = {voice: share for voice, share in VOICES[language].items() if shutil.which(voice[0])}
+        if not voices:
+            continue
         limit = arguments.english if language == "en" else arguments.others
         numbers = [i for i, sentence in enumerate(spoken) if language in sentence][:limit]
         for i in numbers:
