@@ -51,6 +51,7 @@ class EncoderCard:
         feature_size: D in Features.values [F, D].
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
         fingerprint: identifies the weights; caches match by it.
+        text_labels: pieces of the backbone's text tokenizer over which the features are posteriors; 0 where they are not.
     """
 
     sample_rate_hz: int
@@ -63,6 +64,7 @@ class EncoderCard:
     licence: str = ""
     source: str = ""
     merges_frames: bool = False
+    text_labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class BackboneCard:
         max_positions: longest sequence.
         tied: True if the output rows are the input embedding's rows.
         pretrained: False for random weights.
+        text_size: pieces of its text tokenizer; 0 where the card cannot tell.
     """
 
     hidden_size: int
@@ -82,6 +85,7 @@ class BackboneCard:
     pretrained: bool = False
     licence: str = ""
     source: str = ""
+    text_size: int = 0
 
 
 @dataclass(frozen=True)

