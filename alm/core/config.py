@@ -21,7 +21,8 @@ from alm.core.plugins import Registry, did_you_mean, registry
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
-PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder")
+PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder", "unit_decoder")
+COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
 
 @dataclass(frozen=True)

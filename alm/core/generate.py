@@ -51,6 +51,7 @@ def generate(
     decoder: Decoder,
     seed: int = 0,
     on_step: Callable[[int], None] | None = None,
+    unit_decoder: Decoder | None = None,
 ) -> list[list[int]]:
     """Continues each prompt by its plan.
 
@@ -60,6 +61,7 @@ def generate(
         decoder: chooses among the allowed ids.
         seed: of the sampler; each request gets its own generator.
         on_step: called with the number of requests still running, for a progress bar.
+        unit_decoder: chooses in spans of units; `decoder` if not given.
 
     Returns:
         The emitted ids of each request, stop ids included.
@@ -71,7 +73,7 @@ def generate(
     if longest > backbone.card.max_positions:
         raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
     requests = [Progress(plan) for plan in plans]
-    for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed):
+    for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder):
         if on_step:
             on_step(step)
     return [request.emitted for request in requests]
@@ -84,19 +86,21 @@ def generate_steps(
     vocabulary: JointVocabulary,
     decoder: Decoder,
     seed: int = 0,
+    unit_decoder: Decoder | None = None,
 ) -> Iterator[int]:
     """One step of every running request at a time; yields how many still run. Results grow in `requests`."""
     padded, mask = _left_pad(embeddings)
     device = padded.device
     generators = [torch.Generator().manual_seed(seed) for _ in requests]
     masks: dict[tuple[Any, ...], Tensor] = {}
+    decoders = {"text": decoder, "units": unit_decoder or decoder}
     cache = backbone.new_cache()
     step_input = padded
     while not all(request.done for request in requests):
         hidden = backbone.hidden(step_input, mask, cache)[:, -1]  # [B, D]
         scores = backbone.scores(hidden).float().cpu()  # [B, V]
         chosen = [
-            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoder, generators[row], masks) for row, request in enumerate(requests)
+            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoders, generators[row], masks) for row, request in enumerate(requests)
         ]
         for request, index in zip(requests, chosen, strict=True):
             if not request.done:
@@ -106,13 +110,13 @@ def generate_steps(
         mask = torch.cat([mask, mask.new_ones(len(requests), 1)], dim=1)
 
 
-def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, decoder: Decoder, generator: torch.Generator, masks: dict) -> int:
+def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, decoders: dict[str, Decoder], generator: torch.Generator, masks: dict) -> int:
     rule, position = request.plan[request.rule], request.position
     books = max(1, len(vocabulary.unit_blocks))
     key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids)
     if key not in masks:
         masks[key] = vocabulary.allowed(rule, position)
-    return int(decoder.choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
+    return int(decoders[rule.kind].choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
 
 
 def _left_pad(embeddings: Many[Tensor]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 from alm.api.errors import AlmError
 from alm.api.tasks import DeclaredTask
 from alm.api.types import Utterance
-from alm.core.config import CorpusConfig, RecipeConfig, build_options
+from alm.core.config import COMPONENT_KINDS, CorpusConfig, RecipeConfig, build_options
 from alm.core.plugins import Registry, registry
 from alm.core.sources import SourceContext, run_result
 
@@ -36,18 +36,18 @@ class Parts:
     def card(self, kind: str) -> Any:
         """The card of a part, without loading it."""
         part = self.recipe.part(kind)
-        return component_card(self.found, kind, part.use, part.options, self.context)
+        return component_card(self.found, COMPONENT_KINDS.get(kind, kind), part.use, part.options, self.context)
 
     def planned_card(self, kind: str) -> Any:
         """The card, with sources of runs that are still to be made taken as untrained: what `alm check` goes by."""
         part = self.recipe.part(kind)
         options = {key: value for key, value in part.options.items() if not _is_missing_run(value)}
-        return component_card(self.found, kind, part.use, options, self.context)
+        return component_card(self.found, COMPONENT_KINDS.get(kind, kind), part.use, options, self.context)
 
     def load(self, kind: str) -> Any:
         """The loaded part."""
         part = self.recipe.part(kind)
-        return load_component(self.found, kind, part.use, part.options, self.context)
+        return load_component(self.found, COMPONENT_KINDS.get(kind, kind), part.use, part.options, self.context)
 
     def task(self, use: str) -> Any:
         """One task, or the combination of several joined by spaces."""

@@ -113,6 +113,11 @@ class Pipeline:
     def decoder(self) -> Any:
         return self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
 
+    @cached_property
+    def unit_decoder(self) -> Any:
+        """What chooses units where the recipe wants another decoder for them than for text."""
+        return self.parts.load("unit_decoder") if self.parts.has("unit_decoder") else None
+
     def warm_up(self) -> None:
         """Loads every part now, so that the first request does not wait for it."""
         for kind in ("model", "prompt", "decoder", *(kind for kind in ("tokenizer", "encoder", "vocoder") if self.parts.has(kind))):
@@ -149,7 +154,7 @@ class Pipeline:
             content: text for tasks that read text; Audio or a path for tasks that read audio.
             source, target: ISO 639-1 codes; `target` for tasks that translate.
             speaker: a speaker of the vocoder; the one of the output's language if not given.
-            decoder: a Decoder in place of the recipe's.
+            decoder: a Decoder in place of the recipe's, for text and units.
 
         Raises:
             AlmError: an unknown task, language or speaker, an input that cannot be used.
@@ -277,7 +282,7 @@ class Pipeline:
         plans = [self.prompt.plan(sample, model.vocabulary) for sample in samples]
         with torch.inference_mode():
             embeddings = [prompt_embeddings(model, prompt) for prompt in prompts]
-        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed)
+        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=None if decoder else self.unit_decoder)
         generated = time.perf_counter()
         segments = [self.prompt.decode(ids, sample, model.vocabulary) for ids, sample in zip(emitted, samples, strict=True)]
         audio = self._speak_all(requests, segments)

@@ -148,3 +148,10 @@ def test_check_wants_a_limit_and_no_start_for_what_is_fitted_anew(recipe):
     assert "train.steps, train.tokens or train.minutes" in [wanted for _, wanted, _ in check_recipe(endless)]
     fitted = Parts(load_recipe(recipe("name: x\ndata: {corpora: [{use: prompts}]}\ntrain: {objective: bpe, init: 'dir:.'}\n")), Path())
     assert [fix for _, _, fix in check_recipe(fitted)] == ["remove it"]
+
+
+def test_units_may_have_a_decoder_of_their_own(recipe, tmp_path):
+    loaded = load_recipe(recipe((GOOD % (", hop_samples: 640", "", "", "TTS")).replace("  vocoder:", "  unit_decoder: {use: sample, top_k: 8}\n  vocoder:")))
+    parts = Parts(loaded, tmp_path)
+    assert check_recipe(parts) == []
+    assert parts.load("unit_decoder").options.top_k == 8

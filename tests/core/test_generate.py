@@ -76,3 +76,16 @@ def test_requests_of_a_batch_do_not_disturb_each_other():
 def test_too_long_is_refused():
     with pytest.raises(AlmError, match="at most 512"):
         generate(BACKBONE, embeddings(500), [[SpanRule("text", STOP, 50)]], VOCABULARY, Greedy())
+
+
+def test_units_have_their_own_decoder():
+    """Text is chosen greedily and units are sampled: two seeds agree on the text before the units alone."""
+    plan = [SpanRule("text", STOP, 6, min_ids=6), SpanRule("units", STOP, 12, min_ids=12)]
+
+    def emit(seed, unit_decoder):
+        return generate(BACKBONE, embeddings(5), [plan], VOCABULARY, Greedy(), seed, unit_decoder=unit_decoder)[0]
+
+    sampler = Sample(SampleOptions(temperature=3.0, top_p=1.0))
+    assert emit(1, sampler)[:7] == emit(2, sampler)[:7] == emit(1, None)[:7]
+    assert emit(1, sampler)[7:] != emit(2, sampler)[7:]
+    assert emit(1, None) == emit(2, None)
