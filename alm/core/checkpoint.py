@@ -39,7 +39,8 @@ def save_checkpoint(folder: Path, backbone: Any, projector: Any, vocabulary: Joi
     save_file(state, folder / MODEL_FILE)
     vocabulary.save(folder)
     copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in parts.recipe.parts.items()}
-    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied)))
+    train = dataclasses.replace(parts.recipe.train, init="")  # where training started is not there on another machine
+    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
 
 
 def load_state(folder: Path, backbone: Any, projector: Any, vocabulary: JointVocabulary) -> None:
