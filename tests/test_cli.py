@@ -50,8 +50,8 @@ def test_plugins_lists_and_checks(capsys):
         (["eval", "MODEL", "--manifest", "missing.jsonl"], "does not exist"),
         (["eval", "MODEL", "--task", "AST ASR"], "a task that the model was trained on"),
         (["eval", "MODEL", "--split", "tset"], "a split with utterances"),
-        (["eval", "MODEL", "--outputs", "no/such/folder.jsonl"], "a folder that is there"),
-        (["run", "MT", "9" * 5000, "--to", "es", "--model", "MODEL"], "longer than"),
+        (["eval", "MODEL", "--split", "dev", "--outputs", "no/such/folder.jsonl"], "a folder that is there"),
+        (["run", "MT", "9" * 5000, "--to", "es", "--model", "MODEL"], "got a prompt and an answer of up to"),
         (["new-plugin", "Not A Name"], "lower-case words"),
     ],
 )
