@@ -171,9 +171,8 @@ def evaluate(
     utterances = core.read_manifest(manifest) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
     uses = list(dict.fromkeys(task or pipeline.tasks))
-    unknown = [use for use in uses if use not in pipeline.tasks]
-    if unknown:
-        raise AlmError(f"got task {unknown[0]!r}", "a task that the model was trained on", f"one of: {', '.join(dict.fromkeys(pipeline.tasks))}")
+    for use in uses:
+        pipeline.task_config(use)
     if not utterances:
         raise AlmError(f"got split {split!r}, in which the model's corpora have no utterance", "a split with utterances", "name another --split or a --manifest")
     if outputs and not outputs.parent.is_dir():

@@ -39,5 +39,5 @@ def _spell(digits: str, language: str) -> str:
 
     try:
         return str(num2words(int(digits), lang=language)).replace("-", " ").replace(",", " ")
-    except (NotImplementedError, OverflowError, KeyError, ValueError):  # a language or a number that num2words does not know
+    except (NotImplementedError, OverflowError, KeyError, ValueError):  # no such language; too long a number for num2words or for int
         return digits

@@ -19,7 +19,7 @@ TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder"}
 
 def check_recipe(parts: Parts) -> list[Problem]:
     """Every misfit, as (got, wanted, fix); an empty list means that the recipe fits and can be trained."""
-    return [*check_model(parts), *_corpora_fit(parts)]
+    return [*check_model(parts), *_training_fits(parts), *_corpora_fit(parts)]
 
 
 def check_model(parts: Parts) -> list[Problem]:
@@ -27,7 +27,7 @@ def check_model(parts: Parts) -> list[Problem]:
     return list(_parts_fit(parts))
 
 
-def _corpora_fit(parts: Parts) -> Iterator[Problem]:
+def _training_fits(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
     if recipe.train.objective not in AT_ONCE and not (recipe.train.steps or recipe.train.tokens or recipe.train.minutes):
         yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
@@ -35,6 +35,10 @@ def _corpora_fit(parts: Parts) -> Iterator[Problem]:
         yield f"got train.init for objective {recipe.train.objective}", "no train.init: it is fitted anew", "remove it"
     if recipe.data.tasks and not any(task.weight > 0 for task in recipe.data.tasks):
         yield "got tasks without a weight above 0", "a positive weight", "correct data.tasks"
+
+
+def _corpora_fit(parts: Parts) -> Iterator[Problem]:
+    recipe = parts.recipe
     if not recipe.data.corpora:
         yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     for corpus in recipe.data.corpora:

@@ -120,7 +120,7 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """Loads every part now, so that the first request does not wait for it."""
-        for kind in ("model", "prompt", "decoder", *(kind for kind in ("tokenizer", "encoder", "vocoder") if self.parts.has(kind))):
+        for kind in ("model", "prompt", "decoder", "unit_decoder", *(kind for kind in ("tokenizer", "encoder", "vocoder") if self.parts.has(kind))):
             getattr(self, kind)
 
     @property
@@ -237,7 +237,12 @@ class Pipeline:
         fits = [c.use for c in self.recipe.data.tasks if c.use.split()[-1] == tag and (not c.source or source in c.source) and (not c.target or target in c.target)]
         return max(fits, key=lambda use: len(use.split()), default=tag)
 
-    def _task_config(self, task: str) -> TaskConfig:
+    def task_config(self, task: str) -> TaskConfig:
+        """How a task was trained.
+
+        Raises:
+            UnknownNameError: one that was not.
+        """
         for config in self.recipe.data.tasks:
             if config.use == task:
                 return config
@@ -245,7 +250,7 @@ class Pipeline:
 
     def _sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
-        config = self._task_config(request.task)
+        config = self.task_config(request.task)
         task = load_task(self.parts.found, request.task)
         known = self.languages
         for language in (request.source, *([request.target] if task.card.needs_target or request.target else [])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence as Many
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from alm.api.batching import batches_by_length
 
 
-class EpochBatches(Sampler[list[Any]]):
+class EpochBatches(Sampler[list[Any]], ABC):
     """Batches that a subclass draws anew each epoch, by seed and epoch alone, so that a resumed run goes on with its own epoch.
 
     Lightning tells the epoch to `batch_sampler.sampler`, which is therefore this object. It also leaves an iterator before
@@ -25,9 +26,9 @@ class EpochBatches(Sampler[list[Any]]):
         self.seed, self.shuffle, self.epoch, self.sampler = seed, shuffle, 0, self
         self._count = len(self.draw(random.Random(f"{seed}-0")))
 
+    @abstractmethod
     def draw(self, chance: random.Random) -> list[list[Any]]:
         """All batches of an epoch."""
-        raise NotImplementedError
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

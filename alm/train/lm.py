@@ -94,6 +94,8 @@ class LanguageModelTraining(pl.LightningModule):
         super().__init__()
         self.backbone, self.projector, self.vocabulary, self.parts, self.options = backbone, projector, vocabulary, parts, options
         self.train_config = parts.recipe.train
+        hears = [parts.task(task.use).card.input.endswith("audio") for task in parts.recipe.data.tasks]
+        self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
         if self.guide is not None and options.guide_copies:
@@ -166,9 +168,7 @@ class LanguageModelTraining(pl.LightningModule):
         losses, _targets, rows, _states = self.losses(batch, augment=False)
         for row, task in enumerate(batch.tasks):
             mine = losses[rows == row]
-            config = self.parts.recipe.data.tasks[task]
-            heard = f" {config.audio}" if self.parts.task(config.use).card.input.endswith("audio") else ""
-            self.log(f"val/{config.use}{heard}", mine.mean(), batch_size=len(mine))
+            self.log(f"val/{self.task_names[task]}", mine.mean(), batch_size=len(mine))
 
     def batch_tokens(self, batch: Batch) -> int:
         """Positions that are not padding."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError
@@ -48,11 +49,12 @@ class GriffinLimOptions:
 def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderCard:
     if options.weights:
         folder = context.folders(options.weights)[0]
-        card, trained = saved_card(folder), json.loads((folder / VOCODER_CARD).read_text())["options"]
+        saved = saved_content(folder)
+        trained = saved["options"]
         for name, value in dataclasses.asdict(options).items():
             if name in trained and name != "weights" and value not in (getattr(UnitVocosOptions, name), trained[name]):
                 raise AlmError(f"got {name} {value} for the vocoder in {folder}", f"{trained[name]}, with which it was trained", f"remove {name}, or train a vocoder with it")
-        return card
+        return _card_of(saved)
     return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
 
 
@@ -63,7 +65,16 @@ def griffin_lim_card(options: GriffinLimOptions, context: LoadContext) -> Vocode
 
 
 def saved_card(folder: Path) -> VocoderCard:
-    """The card of a trained vocoder, from its JSON file.
+    """The card of a trained vocoder.
+
+    Raises:
+        AlmError: no trained vocoder in the folder.
+    """
+    return _card_of(saved_content(folder))
+
+
+def saved_content(folder: Path) -> dict[str, Any]:
+    """`card` and `options` of a trained vocoder, from its JSON file.
 
     Raises:
         AlmError: no trained vocoder in the folder.
@@ -71,7 +82,9 @@ def saved_card(folder: Path) -> VocoderCard:
     path = folder / VOCODER_CARD
     if not path.exists():
         raise AlmError(f"got {folder}, which has no {VOCODER_CARD}", "a folder with a trained vocoder", "train it with a recipe of objective vocoder")
-    content = json.loads(path.read_text())["card"]
-    content["speakers"] = tuple(content["speakers"])
-    content["trainable"] = tuple(content["trainable"])
-    return VocoderCard(**content)
+    return json.loads(path.read_text())
+
+
+def _card_of(saved: dict[str, Any]) -> VocoderCard:
+    card = saved["card"]
+    return VocoderCard(**{**card, "speakers": tuple(card["speakers"]), "trainable": tuple(card["trainable"])})

@@ -86,11 +86,11 @@ class Known:
     def __init__(self) -> None:
         texts = {split: self._texts(split) for split in ("train", "dev", "test")}
         self.all = set().union(*texts.values())
-        self.held_out = {(lang, text) for lang, text in texts["dev"] | texts["test"] if " " in text}
+        self.held_out = {lang: [f" {text} " for its, text in texts["dev"] | texts["test"] if its == lang and " " in text] for lang in LANGUAGES}
 
     def has(self, sentence: Sentence) -> bool:
         normalized = {lang: normalize_text(sentence[lang], lang, accents=False) for lang in LANGUAGES if lang in sentence}
-        return any(item in self.all for item in normalized.items()) or any(f" {text} " in f" {normalized.get(lang, '')} " for lang, text in self.held_out)
+        return any((lang, text) in self.all or any(held in f" {text} " for held in self.held_out[lang]) for lang, text in normalized.items())
 
     @staticmethod
     def _texts(split: str) -> set[tuple[str, str]]:
