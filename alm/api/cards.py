@@ -161,10 +161,21 @@ class VocoderCard:
 
 @dataclass(frozen=True)
 class DecoderCard:
-    """Scores -> ids, one step at a time. `deterministic` is False for a sampler."""
+    """Scores -> ids, one step at a time.
+
+    Attributes:
+        deterministic: False for a sampler.
+        needs_posteriors: it follows what is heard, so the encoder must give posteriors over the text tokenizer's pieces,
+            about one frame a piece.
+        units_fingerprint: of the tokenizer whose units it was made for; "" for any.
+        trainable: names of the objectives of alm.train that train this decoder.
+    """
 
     deterministic: bool = True
     source: str = ""
+    needs_posteriors: bool = False
+    units_fingerprint: str = ""
+    trainable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

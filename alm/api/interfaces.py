@@ -16,6 +16,8 @@ from alm.api.types import Audio, Features, Sample, Segment, Sequence, Units, Utt
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+    from alm.api.vocabulary import JointVocabulary, SpanRule
+
 
 class LoadContext(Protocol):
     """What a loader may ask for. Card functions get one too; they must not load weights."""
@@ -181,6 +183,24 @@ class Decoder(Protocol):
 
     def choose(self, scores: Tensor, generator: Generator) -> Tensor:
         """scores [B, V] with -inf where an id is not allowed -> ids [B] int64."""
+        ...
+
+
+Said = Any  # what a span says again: posteriors over text ids [F, 1 + V], blank first; or a list of text ids
+
+
+@runtime_checkable
+class FollowingDecoder(Decoder, Protocol):
+    """A decoder that also goes by what a span says again: a transcript by what is heard, speech by its text."""
+
+    def follow(self, said: Said, rule: SpanRule, vocabulary: JointVocabulary) -> Decoder | None:
+        """A decoder of this one span of one request: it is asked for each id in turn and remembers what it chose. None where
+        this span cannot be followed; the decoder itself then chooses.
+
+        Args:
+            said: for a span of text, posteriors over the text ids [F, 1 + V], blank first, about one frame an id; for a span
+                of units, the ids of the text.
+        """
         ...
 
 

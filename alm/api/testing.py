@@ -14,6 +14,7 @@ from typing import Any
 
 from alm.api import cards
 from alm.api.errors import AlmError
+from alm.api.interfaces import FollowingDecoder
 from alm.api.types import Audio, Sample, Segment, Sequence, Turn, Units, Utterance
 
 
@@ -170,6 +171,38 @@ def check_decoder(decoder: Any) -> None:
     chosen = decoder.choose(scores, torch.Generator().manual_seed(1))
     assert chosen.shape == (4,) and bool((chosen % 2 == 1).all()), f"chose {chosen.tolist()}, of which some are forbidden"
     assert torch.equal(chosen, decoder.choose(scores, torch.Generator().manual_seed(1))), "the same generator gave another choice"
+
+
+def check_following_decoder(decoder: Any, said: Any, rule: Any, vocabulary: Any) -> None:
+    """It follows this span; each span has its own state; never a forbidden id, and the stop id where it alone is allowed.
+
+    Args:
+        said, rule, vocabulary: as `FollowingDecoder.follow` takes them.
+    """
+    import torch
+
+    assert isinstance(decoder, FollowingDecoder), "no method follow(said, rule, vocabulary)"
+    check_decoder(decoder)
+    scores = torch.randn(12, len(vocabulary), generator=torch.Generator().manual_seed(0))
+    masks = [vocabulary.allowed(rule, min(step, rule.max_ids)) for step in range(len(scores))]
+
+    def choices(follower: Any, steps: int) -> list[int]:
+        chosen: list[int] = []
+        for row, mask in list(zip(scores, masks, strict=True))[:steps]:
+            chosen.append(int(follower.choose(row.masked_fill(~mask, float("-inf"))[None], torch.Generator().manual_seed(1))[0]))
+            assert bool(mask[chosen[-1]]), f"chose {chosen[-1]}, which is forbidden"
+            if chosen[-1] == rule.stop_id:
+                break
+        return chosen
+
+    first, second = (decoder.follow(said, rule, vocabulary) for _ in range(2))
+    assert first is not None and second is not None, "does not follow this span"
+    alone = choices(first, len(scores))
+    assert alone == choices(second, len(scores)), "two spans of the same content share a state"
+    last = decoder.follow(said, rule, vocabulary)
+    only = torch.full((1, len(vocabulary)), float("-inf"))
+    only[0, rule.stop_id] = 0.0
+    assert last is not None and int(last.choose(only, torch.Generator().manual_seed(1))[0]) == rule.stop_id, "the stop id alone was allowed"
 
 
 def check_corpus(corpus: Any, split: str | None = None) -> None:

@@ -35,14 +35,25 @@ class Block:
     fingerprint: str = ""
 
 
+GIVEN = -1
+
+
 @dataclass(frozen=True)
 class SpanRule:
-    """What a model may emit next: ids of one kind until `stop_id`, at most `max_ids` of them."""
+    """What a model may emit next: ids of one kind until `stop_id`, at most `max_ids` of them.
+
+    Attributes:
+        renders: what the span says again in the other modality: GIVEN for the input (a transcript), the index of an earlier
+            span of the plan (speech of a text just emitted), None for neither (a translation). Decoders may go by it.
+        language: of the span, ISO 639-1, or "".
+    """
 
     kind: Literal["text", "units"]
     stop_id: int
     max_ids: int
     min_ids: int = 1
+    renders: int | None = None
+    language: str = ""
 
 
 class JointVocabulary:

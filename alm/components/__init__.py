@@ -68,10 +68,12 @@ def register_vocoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_decoders(register: Callable[..., None]) -> None:
-    from alm.components.decoders.cards import GREEDY_CARD, SAMPLE_CARD, SampleOptions
+    from alm.components.decoders.cards import CTC_TEXT_CARD, GREEDY_CARD, SAMPLE_CARD, CtcTextOptions, CtcUnitsOptions, SampleOptions, ctc_units_card
 
     register("greedy", _late("decoders.stepwise", "load_greedy"), GREEDY_CARD)
     register("sample", _late("decoders.stepwise", "load_sample"), SAMPLE_CARD, SampleOptions)
+    register("ctc-text", _late("decoders.ctc", "load_ctc_text"), CTC_TEXT_CARD, CtcTextOptions)
+    register("ctc-units", _late("decoders.ctc", "load_ctc_units"), ctc_units_card, CtcUnitsOptions)
 
 
 @hookimpl

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
-from alm.api.types import SLOT_ID, Slot
+from alm.api.interfaces import Said
+from alm.api.types import SLOT_ID, Sequence, Slot
 from alm.api.vocabulary import JointVocabulary
 from alm.core.parts import Parts
 
@@ -64,7 +65,16 @@ def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, sl
     return embeddings
 
 
-def prompt_embeddings(model: Model, sequence: Any) -> Tensor:
+def said_again(model: Model, sequence: Sequence) -> Said:
+    """What a prompt gives to say again: posteriors over text ids [F, 1 + V], or the ids of its text; None where it gives neither
+    or several."""
+    if model.projector is not None and hasattr(model.projector, "text_labels") and len(sequence.slots) == 1:
+        return sequence.slots[0].features.values
+    texts = [span for span in sequence.spans if span.kind == "text"]
+    return sequence.ids[texts[0].start : texts[0].stop].tolist() if len(texts) == 1 and not sequence.slots else None
+
+
+def prompt_embeddings(model: Model, sequence: Sequence) -> Tensor:
     """One prompt -> [S, D]."""
     with torch.inference_mode():
         return input_embeddings(model.backbone, model.projector, sequence.ids[None], [(0, slot) for slot in sequence.slots])[0]

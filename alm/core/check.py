@@ -12,9 +12,9 @@ from alm.core.plugins import did_you_mean
 
 Problem = tuple[str, str, str]  # got, wanted, fix
 
-NEEDS = {"lm": ("backbone", "prompt"), "ctc": ("encoder",), "kmeans": ("tokenizer",), "bpe": (), "vocoder": ("tokenizer", "vocoder")}
+NEEDS = {"lm": ("backbone", "prompt"), "ctc": ("encoder",), "kmeans": ("tokenizer",), "bpe": (), "vocoder": ("tokenizer", "vocoder"), "unit-labels": ("tokenizer", "unit_decoder")}
 AT_ONCE = ("kmeans", "bpe")  # objectives that fit in one go and need no limit
-TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder"}
+TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder"}
 
 
 def check_recipe(parts: Parts) -> list[Problem]:
@@ -72,6 +72,9 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         yield f"got objective {objective} for {trained} {recipe.parts[trained].use!r}", f"one of {list(cards[trained].trainable) or 'none'}", "choose another objective or part"
     if "vocoder" in cards and "tokenizer" in cards:
         yield from _vocoder_fits(cards["vocoder"], cards["tokenizer"], recipe.parts["vocoder"].use)
+    for kind in ("decoder", "unit_decoder"):
+        if kind in cards:
+            yield from _decoder_fits(parts, recipe.parts[kind].use, cards[kind], cards)
     if "encoder" in cards and "backbone" in cards:
         labels, pieces = cards["encoder"].text_labels, cards["backbone"].text_size
         if labels and pieces and labels != pieces:
@@ -105,6 +108,23 @@ def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
         )
     if vocoder.codebooks != tokenizer.codebooks:
         yield f"got a tokenizer with {tokenizer.codebooks} codebooks", f"{vocoder.codebooks} codebooks for vocoder {name!r}", "use the vocoder's own tokenizer"
+
+
+def _decoder_fits(parts: Parts, name: str, decoder: Any, cards: dict[str, Any]) -> Iterator[Problem]:
+    encoder, tokenizer = cards.get("encoder"), cards.get("tokenizer")
+    fits = encoder is not None and (parts.awaits_run("encoder") or (encoder.merges_frames and encoder.feature_size == 1 + encoder.text_labels))
+    if decoder.needs_posteriors and not fits:
+        yield (
+            f"got decoder {name!r} for a model that hears {'no features' if encoder is None else 'other features'}",
+            "posteriors over the text tokenizer's pieces, merged to about one frame a piece",
+            "set `merge: ctc, output: posteriors, projector: mixture` of an encoder with such a CTC head, or choose decoder greedy",
+        )
+    if decoder.units_fingerprint and (tokenizer is None or decoder.units_fingerprint != tokenizer.fingerprint):
+        yield (
+            f"got units of codebook {tokenizer.fingerprint if tokenizer else '(none)'}",
+            f"units of codebook {decoder.units_fingerprint}, for which decoder {name!r} was made",
+            "train its labels for this codebook (objective unit-labels), or choose decoder greedy",
+        )
 
 
 def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterator[Problem]:

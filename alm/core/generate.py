@@ -3,7 +3,7 @@
 A request carries a plan: spans of one modality each, with the id that ends them and a limit. The mask built from the
 plan is what keeps a model from writing text into audio, and what ends runaway silence. Requests are batched with left
 padding; each has its own plan and its own random generator, so a request's result does not depend on its neighbours'
-randomness.
+randomness. A decoder that can follow is given what a span says again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from alm.api.errors import AlmError
-from alm.api.interfaces import Backbone, Decoder
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
+from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
 
 
 @dataclass
@@ -25,9 +25,12 @@ class Progress:
     """Where one request stands in its plan. Held by the loop, one a request."""
 
     plan: Many[SpanRule]
+    said: Said = None
     rule: int = 0
     position: int = 0
     emitted: list[int] = field(default_factory=list)
+    pieces: list[list[int]] = field(default_factory=lambda: [[]])  # the emitted ids by span, without stop ids
+    decoder: Decoder | None = None  # of the span that is being emitted
 
     @property
     def done(self) -> bool:
@@ -37,9 +40,21 @@ class Progress:
         """Takes one emitted id; a stop id moves on to the next span."""
         self.emitted.append(chosen)
         if chosen == self.plan[self.rule].stop_id:
-            self.rule, self.position = self.rule + 1, 0
+            self.rule, self.position, self.decoder = self.rule + 1, 0, None
+            self.pieces.append([])
         else:
+            self.pieces[-1].append(chosen)
             self.position += 1
+
+    def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
+        """The decoder of the present span: one that follows what the span says again, where there is such a one."""
+        if self.decoder is None:
+            rule = self.plan[self.rule]
+            self.decoder = decoders[rule.kind]
+            said = None if rule.renders is None else self.said if rule.renders == GIVEN else self.pieces[rule.renders]
+            if said is not None and isinstance(self.decoder, FollowingDecoder):
+                self.decoder = self.decoder.follow(said, rule, vocabulary) or self.decoder
+        return self.decoder
 
 
 @torch.inference_mode()
@@ -52,6 +67,7 @@ def generate(
     seed: int = 0,
     on_step: Callable[[int], None] | None = None,
     unit_decoder: Decoder | None = None,
+    said: Many[Said] = (),
 ) -> list[list[int]]:
     """Continues each prompt by its plan.
 
@@ -62,6 +78,7 @@ def generate(
         seed: of the sampler; each request gets its own generator.
         on_step: called with the number of requests still running, for a progress bar.
         unit_decoder: chooses in spans of units; `decoder` if not given.
+        said: what each request is given to say again, for decoders that follow; see `alm.api.interfaces.FollowingDecoder`.
 
     Returns:
         The emitted ids of each request, stop ids included.
@@ -72,7 +89,7 @@ def generate(
     longest = max(len(e) + sum(rule.max_ids + 1 for rule in plan) for e, plan in zip(embeddings, plans, strict=True))
     if longest > backbone.card.max_positions:
         raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
-    requests = [Progress(plan) for plan in plans]
+    requests = [Progress(plan, given) for plan, given in zip(plans, said or [None] * len(plans), strict=True)]
     for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder):
         if on_step:
             on_step(step)
@@ -116,7 +133,8 @@ def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, deco
     key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids)
     if key not in masks:
         masks[key] = vocabulary.allowed(rule, position)
-    return int(decoders[rule.kind].choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
+    decoder = request.span_decoder(decoders, vocabulary)
+    return int(decoder.choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
 
 
 def _left_pad(embeddings: Many[Tensor]) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,10 @@ class Parts:
         options = {key: value for key, value in part.options.items() if not _is_missing_run(value)}
         return component_card(self.found, COMPONENT_KINDS.get(kind, kind), part.use, options, self.context)
 
+    def awaits_run(self, kind: str) -> bool:
+        """Whether a part takes weights from a run that is still to be made."""
+        return any(_is_missing_run(value) for value in self.recipe.part(kind).options.values())
+
     def load(self, kind: str) -> Any:
         """The loaded part."""
         part = self.recipe.part(kind)

@@ -18,7 +18,7 @@ import torch
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.text import normalize_text
 from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
-from alm.core.assemble import Model, assemble, prompt_embeddings
+from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
@@ -287,7 +287,9 @@ class Pipeline:
         plans = [self.prompt.plan(sample, model.vocabulary) for sample in samples]
         with torch.inference_mode():
             embeddings = [prompt_embeddings(model, prompt) for prompt in prompts]
-        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=None if decoder else self.unit_decoder)
+        said = [said_again(model, prompt) for prompt in prompts]
+        units = None if decoder else self.unit_decoder
+        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=units, said=said)
         generated = time.perf_counter()
         segments = [self.prompt.decode(ids, sample, model.vocabulary) for ids, sample in zip(emitted, samples, strict=True)]
         audio = self._speak_all(requests, segments)

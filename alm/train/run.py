@@ -161,12 +161,13 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
-    from alm.train import ctc, lm, vocoder
+    from alm.train import ctc, lm, unit_labels, vocoder
 
     builders = {
         "ctc": (ctc.build, ctc.CtcOptions),
         "lm": (lm.build, lm.LmOptions),
         "vocoder": (vocoder.build, vocoder.VocoderOptions),
+        "unit-labels": (unit_labels.build, unit_labels.UnitLabelsOptions),
     }
     build, options = builders[parts.recipe.train.objective]
     return build(parts, build_options(options, parts.recipe.train.options, "train.options"), track)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from alm.api.cards import PromptFormatCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.types import SLOT_ID, Features, Sample, Segment, Sequence, Slot, Span, Units
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -68,9 +68,14 @@ class AudioPalmFormat:
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
         """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
         max_units = round(MAX_AUDIO_S * vocabulary.frame_rate_hz) * max(1, len(vocabulary.unit_blocks))
-        text = SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS)
-        units = SpanRule("units", vocabulary.separator_id, max_units, min_ids=2)
-        return [units if modality == "audio" else text for modality, _ in sample.emits]
+        rules = []
+        for index, (modality, language) in enumerate(sample.emits):
+            again = {"renders": _rendered(sample, index), "language": language}
+            if modality == "audio":
+                rules.append(SpanRule("units", vocabulary.separator_id, max_units, min_ids=2, **again))
+            else:
+                rules.append(SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS, **again))
+        return rules
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
         pieces: list[list[int]] = [[]]
@@ -92,6 +97,17 @@ class AudioPalmFormat:
             writer.segment(segment)
             writer.ids([vocabulary.separator_id], "end", learn=False)
         return writer
+
+
+def _rendered(sample: Sample, index: int) -> int | None:
+    """Which piece an output says again: the last before it in its language and the other modality."""
+    modality, language = sample.emits[index]
+    for earlier in range(index - 1, -1, -1):
+        if sample.emits[earlier][1] == language and sample.emits[earlier][0] != modality:
+            return earlier
+    given = [segment for segment in sample.segments() if not segment.learn]
+    says_it = len(given) == 1 and given[0].language == language and given[0].modality != modality
+    return GIVEN if says_it else None
 
 
 class _Writer:
