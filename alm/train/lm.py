@@ -36,7 +36,8 @@ class LmOptions:
         join: share of samples to which another of the same task and languages is appended.
         tempo: largest share of input frames that are dropped or doubled.
         replace_frames: share of input units or features replaced by random ones of the batch.
-        replace_text: share of teacher-forced text ids replaced by random ones (the loss still wants the true ones).
+        replace_text, replace_units: share of teacher-forced text ids and units replaced by random ones (the loss still wants
+            the true ones), so that the network looks at its input rather than at what it said before.
         unit_loss_weight: of the loss on units, beside 1 for text.
         ctc_weight: of a CTC loss on the hidden states over the given units or features, against the transcript where the
             sample emits one.
@@ -52,6 +53,7 @@ class LmOptions:
     tempo: float = 0.0
     replace_frames: float = 0.0
     replace_text: float = 0.0
+    replace_units: float = 0.0
     unit_loss_weight: float = 1.0
     ctc_weight: float = 0.0
     guide_weight: float = 0.0
@@ -127,11 +129,13 @@ class LanguageModelTraining(pl.LightningModule):
         return F.ctc_loss(scores.float().log_softmax(-1).transpose(0, 1), targets, mask.sum(1).cpu(), lengths, blank=text, zero_infinity=True)
 
     def _disturbed(self, batch: Batch) -> Tensor:
-        """Ids with some heard units and some teacher-forced text ids replaced at random; the targets stay true."""
+        """Ids with some heard and teacher-forced units and some teacher-forced text ids replaced at random; the targets stay
+        true."""
         ids, options = batch.ids.clone(), self.options
-        if options.replace_frames and self.vocabulary.unit_blocks:
-            hit = batch.heard & (ids >= 0) & (torch.rand(ids.shape, device=ids.device) < options.replace_frames)
-            ids[hit] = torch.randint(self.first_unit, len(self.vocabulary), (int(hit.sum()),), device=ids.device)
+        for share, where in ((options.replace_frames, batch.heard), (options.replace_units, batch.learn)):
+            if share and self.vocabulary.unit_blocks:
+                hit = where & (ids >= self.first_unit) & (torch.rand(ids.shape, device=ids.device) < share)
+                ids[hit] = torch.randint(self.first_unit, len(self.vocabulary), (int(hit.sum()),), device=ids.device)
         if options.replace_text:
             text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
             hit = text & (torch.rand(ids.shape, device=ids.device) < options.replace_text)

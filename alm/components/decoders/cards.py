@@ -42,11 +42,14 @@ class CtcUnitsOptions:
     """Attributes:
     weights: weight source of trained unit labels, or "" before training.
     weight: of CTC, beside 1 for the language model.
+    smoothing: added to the probability of every character, so that sound in which no character is heard moves the alignment
+        on as well; without it a model that has said a word unheard waits in silence.
     candidates: how many of the language model's best units are scored.
     """
 
     weights: str = ""
-    weight: float = 0.5
+    weight: float = 1.0
+    smoothing: float = 0.2
     candidates: int = 64
 
 

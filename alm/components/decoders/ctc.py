@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alm.api.vocabulary import JointVocabulary, SpanRule
 
 FLOOR = 1e-8  # of a CTC probability: what was not heard at all may still be said
+END_FLOOR = 1e-2  # likewise of the end of speech
 
 
 class CtcText:
@@ -92,8 +93,8 @@ class CtcUnits:
     """`ctc-units`: the best unit by language model and the text that is spoken; elsewhere the best id."""
 
     def __init__(self, options: CtcUnitsOptions, card: DecoderCard, labels: UnitLabels) -> None:
-        if options.weight < 0 or options.candidates < 1:
-            raise AlmError(f"got weight {options.weight} and {options.candidates} candidates", "weight from 0, candidates from 1", "correct the decoder's options")
+        if options.weight < 0 or options.smoothing < 0 or options.candidates < 1:
+            raise AlmError(f"got {options}", "weight and smoothing from 0, candidates from 1", "correct the decoder's options")
         self.options, self.card, self.labels = options, card, labels
 
     def choose(self, scores: Tensor, generator: Generator) -> Tensor:
@@ -118,8 +119,8 @@ class Speech:
     def __init__(self, decoder: CtcUnits, classes: list[int], language: str, first_unit: int, stop_id: int) -> None:
         self.card, self.options, self.first_unit, self.stop_id = decoder.card, decoder.options, first_unit, stop_id
         states = torch.tensor([0, *(c for label in classes for c in (label, 0))])  # blanks between characters
-        table = decoder.labels.likelihoods[decoder.labels.languages.index(language)]  # [V, O, 1 + C]
-        self.likelihoods = table[:, :, states]  # [V, O, S]
+        shares = decoder.labels.log_probs[decoder.labels.languages.index(language)].exp() + decoder.options.smoothing  # [V, O, 1 + C]
+        self.shares = shares[:, :, states]  # [V, O, S]
         self.may_skip = torch.zeros(len(states))
         self.may_skip[3::2] = (states[3::2] != states[1:-2:2]).float()
         self.reached = torch.zeros(len(states))  # [S]
@@ -128,7 +129,7 @@ class Speech:
     def after(self, units: Tensor) -> Tensor:
         """Where each of the units [N] would lead: unnormalized shares of the states [N, S]."""
         reached = self.reached.expand(len(units), -1)
-        for output in self.likelihoods[units].unbind(1):
+        for output in self.shares[units].unbind(1):
             moved = reached.clone()
             moved[:, 1:] += reached[:, :-1]
             moved[:, 2:] += reached[:, :-2] * self.may_skip[2:]
@@ -137,12 +138,12 @@ class Speech:
 
     def choose(self, scores: Tensor, generator: Generator) -> Tensor:
         log_probs = scores[0].log_softmax(-1)
-        block = log_probs[self.first_unit : self.first_unit + len(self.likelihoods)]
+        block = log_probs[self.first_unit : self.first_unit + len(self.shares)]
         best, units = block.topk(min(self.options.candidates, len(block)))
         led = self.after(units)
         fits = led.sum(-1).clamp(min=1e-30).log()
         totals = best + self.options.weight * (fits - fits.logsumexp(0))
-        end = log_probs[self.stop_id] + self.options.weight * self.reached[-2:].sum().clamp(min=FLOOR).log()
+        end = log_probs[self.stop_id] + self.options.weight * self.reached[-2:].sum().clamp(min=END_FLOOR).log()
         if bool(end >= totals.max()) or not bool(best.isfinite().any()):
             return torch.tensor([self.stop_id])
         row = int(totals.argmax())

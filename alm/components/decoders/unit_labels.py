@@ -26,13 +26,6 @@ class UnitLabels:
     languages: tuple[str, ...]
     units_fingerprint: str
 
-    @property
-    def likelihoods(self) -> Tensor:
-        """Posteriors over their mean, the scaled likelihoods of hybrid recognizers: the language model knows which units are
-        frequent."""
-        shares = self.log_probs.float().exp()
-        return shares / shares.mean((1, 2), keepdim=True).clamp(min=1e-6)
-
     def classes(self, text: str) -> list[int]:
         """Classes of a text's characters, from 1; characters without a label are left out."""
         index = {label: i + 1 for i, label in enumerate(self.labels)}
