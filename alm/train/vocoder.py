@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
 from alm.api.errors import AlmError
+from alm.components.vocoders.pitch import LOWEST_HZ, track_pitch
 from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net, spoken_codes
 from alm.core.audio import prepare, read_audio
 from alm.core.config import build_options
@@ -29,6 +30,7 @@ from alm.train.data import loader
 from alm.train.optimize import progress, schedule
 
 CRITIC_FILE = "discriminators.safetensors"
+STFT_SAMPLES = (512, 1024)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class VocoderOptions:
         batch_segments: crops in a batch.
         adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
         mel_weight, feature_weight: of the losses beside the adversarial one.
+        stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
+        pitch_weight: of the loss of the predicted pitch, for a vocoder with a voice source.
         critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
             times what the vocoder does.
     """
@@ -49,6 +53,8 @@ class VocoderOptions:
     adversarial_from: float = 0.5
     mel_weight: float = 15.0
     feature_weight: float = 2.0
+    stft_weight: float = 0.0
+    pitch_weight: float = 1.0
     critic_samples: int = 8192
 
 
@@ -56,6 +62,7 @@ class VocoderOptions:
 class Clip:
     codes: Tensor  # [F] int64
     samples: Tensor  # [F x samples per unit] float16
+    pitch_hz: Tensor  # [F x frames per unit], 0 where there is none
     speaker: int
 
 
@@ -105,12 +112,37 @@ class VocoderTraining(pl.LightningModule):
         losses = [(_log(mel(made)) - _log(mel(real))).abs().mean() for mel in self.mels]
         return torch.stack(losses).mean()
 
+    def stft_loss(self, made: Tensor, real: Tensor) -> Tensor:
+        """L1 of log magnitudes, the mean over two resolutions."""
+        losses = []
+        for size in STFT_SAMPLES:
+            window = torch.hann_window(size, device=made.device)
+            a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs().clamp(min=1e-3).log() for x in (made, real))
+            losses.append((a - b).abs().mean())
+        return torch.stack(losses).mean()
+
+    def pitch_loss(self, predicted: Tensor, pitch_hz: Tensor) -> Tensor:
+        """Cross-entropy of voiced frames, and the error of the pitch in octaves where there is one."""
+        voiced = (pitch_hz > 0).float()
+        octaves = (pitch_hz.clamp(min=LOWEST_HZ) / LOWEST_HZ).log2()
+        error = (voiced * (predicted[..., 1] - octaves).abs()).sum() / voiced.sum().clamp(min=1)
+        return error + F.binary_cross_entropy_with_logits(predicted[..., 0], voiced)
+
     def training_step(self, batch: Any, _: int) -> None:
-        codes, samples, speaker = batch
+        codes, samples, pitch_hz, speaker = batch
         generator, critic = self.optimizers()  # type: ignore[misc]
-        made = self.net(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz)
+        made = self.net.waveform(spectrum)
         mel = self.mel_loss(made, samples)
         loss = self.options.mel_weight * mel
+        if self.options.stft_weight:
+            stft = self.stft_loss(made, samples)
+            self.log("stft", stft, prog_bar=True)
+            loss = loss + self.options.stft_weight * stft
+        if predicted is not None:
+            pitch = self.pitch_loss(predicted, pitch_hz)
+            self.log("pitch", pitch, prog_bar=True)
+            loss = loss + self.options.pitch_weight * pitch
         adversarial = progress(self) >= self.options.adversarial_from
         if adversarial:
             start = int(torch.randint(max(1, samples.shape[1] - self.options.critic_samples + 1), ()))
@@ -143,9 +175,11 @@ class VocoderTraining(pl.LightningModule):
         return F.relu(1 - real).mean() + F.relu(1 + made).mean()
 
     def validation_step(self, batch: Any, _: int) -> None:
-        codes, samples, speaker = batch
-        made = self.net(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
-        self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
+        codes, samples, pitch_hz, speaker = batch
+        spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        self.log("val/mel", self.mel_loss(self.net.waveform(spectrum), samples), batch_size=len(codes))
+        if predicted is not None:
+            self.log("val/pitch", self.pitch_loss(predicted, pitch_hz), batch_size=len(codes))
 
     def batch_tokens(self, batch: Any) -> int:
         """Units."""
@@ -163,8 +197,11 @@ class VocoderTraining(pl.LightningModule):
         save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / CRITIC_FILE)
 
     def load_part(self, folder: Path) -> None:
-        """Starts from a trained vocoder, and from its discriminators where they are there: a checkpoint ships without."""
-        self.net.load_state_dict(read_net(folder)[0].state_dict())
+        """Starts from a trained vocoder, which may lack the voice source, and from its discriminators where they are there: a
+        checkpoint ships without."""
+        state = read_net(folder)[0].state_dict()
+        added = {name: value for name, value in self.net.state_dict().items() if name.startswith(("pitch.", "source."))}
+        self.net.load_state_dict({**added, **state})
         if (folder / CRITIC_FILE).is_file():
             self.discriminators.load_state_dict(load_file(folder / CRITIC_FILE))
 
@@ -199,11 +236,14 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
             "lower train.options.segment_units or add longer clips",
         )
 
-    def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, int]]:
-        def make(clip: Clip) -> tuple[Tensor, Tensor, int]:
+    frames = module.net.frames_per_unit
+
+    def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, Tensor, int]]:
+        def make(clip: Clip) -> tuple[Tensor, Tensor, Tensor, int]:
             count = options.segment_units
             start = start_of(max(1, len(clip.codes) - count + 1))
-            return clip.codes[start : start + count], clip.samples[start * per_unit : (start + count) * per_unit].float(), clip.speaker
+            stop = start + count
+            return clip.codes[start:stop], clip.samples[start * per_unit : stop * per_unit].float(), clip.pitch_hz[start * frames : stop * frames], clip.speaker
 
         return make
 
@@ -217,9 +257,9 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     return module, loaded("train", shuffle=True), loaded(config.data.validation_split, shuffle=False)
 
 
-def _collate(items: list[tuple[Tensor, Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    codes, samples, speakers = zip(*items, strict=True)
-    return torch.stack(codes), torch.stack(samples), torch.tensor(speakers)
+def _collate(items: list[tuple[Tensor, Tensor, Tensor, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    codes, samples, pitch_hz, speakers = zip(*items, strict=True)
+    return torch.stack(codes), torch.stack(samples), torch.stack(pitch_hz), torch.tensor(speakers)
 
 
 def _clips(parts: Parts, split: str, options: Any, speakers: dict[str, int], track: Any) -> list[Clip]:
@@ -231,5 +271,7 @@ def _clips(parts: Parts, split: str, options: Any, speakers: dict[str, int], tra
         codes = spoken_codes(units)
         frames = min(len(codes), len(samples) // per_unit)
         speaker = speakers.setdefault(utterance.speaker, len(speakers))
-        clips.append(Clip(codes[:frames], samples[: frames * per_unit].half(), speaker))
+        samples = samples[: frames * per_unit]
+        pitch_hz = track_pitch(samples, options.sample_rate_hz, options.hop_samples) if options.voice_source else torch.zeros(len(samples) // options.hop_samples)
+        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, speaker))
     return clips

@@ -150,6 +150,26 @@ def test_check_wants_a_limit_and_no_start_for_what_is_fitted_anew(recipe):
     assert [fix for _, _, fix in check_recipe(fitted)] == ["remove it"]
 
 
+@pytest.mark.parametrize(
+    ("decoder", "wanted"),
+    [
+        ("decoder: {use: ctc-text}", "posteriors over the text tokenizer's pieces"),
+        ("unit_decoder: {use: ctc-units, weights: 'dir:LABELS'}", "units of codebook foreign, for which decoder 'ctc-units' was made"),
+        ("unit_decoder: {use: ctc-units, weights: 'dir:.'}", "trained unit labels"),
+        ("decoder: {use: greedy}", None),
+    ],
+)
+def test_decoders_that_follow_want_what_they_follow(recipe, tmp_path, decoder, wanted):
+    import torch
+
+    from alm.components.decoders.unit_labels import UnitLabels
+
+    UnitLabels(torch.zeros(1, 32, 2, 3), ("a", "b"), ("en",), "foreign").save(tmp_path / "labels")
+    text = (GOOD % (", hop_samples: 640", "", "", "TTS")).replace("  vocoder:", f"  {decoder}\n  vocoder:").replace("LABELS", str(tmp_path / "labels"))
+    problems = check_recipe(Parts(load_recipe(recipe(text)), tmp_path))
+    assert (not problems) if wanted is None else any(wanted in p[1] for p in problems), problems
+
+
 def test_units_may_have_a_decoder_of_their_own(recipe, tmp_path):
     loaded = load_recipe(recipe((GOOD % (", hop_samples: 640", "", "", "TTS")).replace("  vocoder:", "  unit_decoder: {use: sample, top_k: 8}\n  vocoder:")))
     parts = Parts(loaded, tmp_path)

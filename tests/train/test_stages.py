@@ -164,6 +164,9 @@ parts:
     recipe = write_recipe(workspace, "mixture", model.replace("TEXT", "text") + data + tasks)
     pipeline = alm.load(str(train(recipe, ["train.validate_every_steps=0"], quiet=True)))
     assert isinstance(pipeline.transcribe(clip, "en"), str)
+    following = alm.load(str(train(recipe, ["train.validate_every_steps=0", "parts.decoder.use=ctc-text"], tmp_path / "following", quiet=True)))
+    ids = following.run("ASR", clip, "en").emitted[:-1]
+    assert len(ids) <= following.encoder.encode([clip])[0].num_frames  # an untrained model says no more than was heard
     heard = pipeline.encoder.encode([clip])[0].values
     assert heard.shape[1] == len(pipeline.model.backbone.text_tokenizer) + 1
     assert torch.allclose(heard.sum(-1), torch.ones(len(heard)), atol=1e-4)
@@ -173,6 +176,42 @@ parts:
     wrong = write_recipe(workspace, "wrong", model.replace("TEXT", "other").replace("name: mixture", "name: wrong") + data + tasks)
     with pytest.raises(AlmError, match="pieces of the backbone's text tokenizer"):
         train(wrong, [], tmp_path / "wrong", quiet=True)
+
+
+def test_unit_labels_learn_what_units_sound_like(small_model, workspace, small_corpus, tmp_path):
+    """A dozen clips learnt by heart: the text of a clip fits its own units better than another text does."""
+    from alm.components.decoders.unit_labels import load_unit_labels
+    from tests.conftest import write_recipe
+
+    text = f"""name: unit-labels
+parts:
+  tokenizer: {{use: mfcc, clusters: 32, hop_samples: 640, codebook: 'run:units'}}
+  unit_decoder: {{use: ctc-units}}
+data:
+  corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}]
+train: {{objective: unit-labels, steps: 60, learning_rate: 0.05, warmup_steps: 2, validate_every_steps: 0}}
+"""
+    folder = train(write_recipe(workspace, "unit-labels", text), [], quiet=True)
+    labels, pipeline = load_unit_labels(folder), alm.load(str(small_model))
+    assert labels.languages == ("en", "es")
+    assert labels.units_fingerprint == pipeline.tokenizer.card.fingerprint
+    spoken = {u.text: pipeline.tokenizer.encode([alm.read_audio(u.audio)])[0].codes[0] for u in pipeline.parts.utterances("train") if u.language == "en" and len(u.text) > 15}
+
+    def fits(said, units):
+        classes = labels.classes(said.lower())
+        log_probs = labels.log_probs[0][units].flatten(0, 1)[:, None]
+        lengths = torch.tensor([len(log_probs)]), torch.tensor([len(classes)])
+        return -float(torch.nn.functional.ctc_loss(log_probs, torch.tensor([classes]), *lengths)) / len(classes)
+
+    said = list(spoken)
+    assert len(said) > 2
+    others = [(fits(text, spoken[text]), fits(text, spoken[said[i - 1]])) for i, text in enumerate(said)]
+    assert sum(own for own, _ in others) > sum(other for _, other in others)
+    recipe = str(workspace / "model.yaml")
+    speaking = ["parts.unit_decoder.use=ctc-units", "parts.unit_decoder.weights=run:unit-labels", "train.steps=2", "train.validate_every_steps=0"]
+    speaker = alm.load(str(train(recipe, speaking, tmp_path / "speaking", quiet=True)))
+    assert (speaker.folder / "unit_decoder-weights/unit_labels.safetensors").is_file()
+    assert speaker.speak("thank you", "en").duration_s > 0
 
 
 def test_training_without_a_limit_is_refused(small_model, workspace):

@@ -23,6 +23,8 @@ class UnitVocosOptions:
     vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
     hidden_size, blocks: of the ConvNeXt network.
     hop_samples, fft_samples: of the iSTFT head.
+    voice_source: predict the pitch, and shape a source of that pitch, whose harmonics and phases the head then need not
+        make up (neural source-filter, arXiv 1904.12088). Training takes the pitch from the recordings.
     """
 
     weights: str = ""
@@ -33,6 +35,7 @@ class UnitVocosOptions:
     blocks: int = 8
     hop_samples: int = 160
     fft_samples: int = 640
+    voice_source: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence as Many
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.nets import ConvNeXtBlock
 from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
+from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, voice_source
 
 BATCH_UNITS = 2000
 MAX_MAGNITUDE = 100.0
@@ -47,19 +49,48 @@ class UnitVocosNet(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.head = nn.Linear(size, options.fft_samples + 2)
         self.register_buffer("window", torch.hann_window(options.fft_samples))
+        if options.voice_source:
+            self.pitch = nn.Linear(size, 2)
+            self.source = nn.Linear(options.fft_samples // 2 + 1, size)
+            self.register_buffer("noise", torch.randn(options.sample_rate_hz, generator=torch.Generator().manual_seed(0)), persistent=False)
 
     def spectrum(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """codes [B, F] int64, speaker [B], mask [B, F] -> complex [B, F x frames_per_unit, fft / 2 + 1]."""
+        return self.spoken(codes, speaker, mask)[0]
+
+    def spoken(self, codes: Tensor, speaker: Tensor, mask: Tensor, pitch_hz: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The spectrum, and with a voice source what it predicts of the pitch: [B, N, 2], the score of a voiced frame and
+        the octaves above the lowest pitch.
+
+        Args:
+            pitch_hz: of the recording [B, N], in place of the predicted one; 0 where there is none.
+        """
         hidden = self.units(codes) + self.speaker(speaker)[:, None]
         for block in self.context:
             hidden = block(hidden, mask)
         hidden = self.spread(hidden).unflatten(-1, (self.frames_per_unit, -1)).flatten(1, 2)
         fine = mask.repeat_interleave(self.frames_per_unit, 1)
         hidden = hidden + self.speaker(speaker)[:, None]
+        predicted = source = None
+        if self.options.voice_source:
+            predicted = self.pitch(hidden).float()
+            if pitch_hz is None:
+                pitch_hz = torch.where(predicted[..., 0] > 0, LOWEST_HZ * 2 ** predicted[..., 1].clamp(0, math.log2(HIGHEST_HZ / LOWEST_HZ)), 0.0)
+            source = self._source_spectrum(pitch_hz, fine)
+            hidden = hidden + self.source((source.abs() + 1e-2).log())
         for block in self.detail:
             hidden = block(hidden, fine)
-        log_magnitude, phase = self.head(self.norm(hidden)).chunk(2, -1)
-        return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
+        log_magnitude, phase = self.head(self.norm(hidden)).float().chunk(2, -1)
+        if source is not None:
+            phase = phase + source.angle()
+        return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase), predicted
+
+    def _source_spectrum(self, pitch_hz: Tensor, mask: Tensor) -> Tensor:
+        """pitch_hz [B, N], mask [B, N] -> complex [B, N, fft / 2 + 1]."""
+        options = self.options
+        samples = voice_source(pitch_hz, mask, self.noise, options.sample_rate_hz, options.hop_samples)
+        spectrum = torch.stft(samples, options.fft_samples, options.hop_samples, window=self.window, pad_mode="constant", return_complex=True)
+        return spectrum[..., : pitch_hz.shape[1]].transpose(1, 2)
 
     def waveform(self, spectrum: Tensor) -> Tensor:
         """complex [B, N, fft / 2 + 1] -> samples [B, N x hop]."""
