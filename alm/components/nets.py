@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+CTC_OUTPUTS_PER_S = 50  # CTC needs more outputs than characters; 25 Hz frames give two each
+
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution over frames, then a two-layer MLP (arXiv 2201.03545, one-dimensional as in Vocos).
@@ -74,11 +76,22 @@ class CtcHead(nn.Module):
 
     def greedy(self, log_probs: Tensor, mask: Tensor) -> list[list[int]]:
         """Indices of labels on the best path of each clip, repeats merged and blanks dropped; mask [B, F]."""
-        rows = []
-        for best, frames in zip(log_probs.argmax(-1), mask.sum(1), strict=True):
-            merged = torch.unique_consecutive(best[: int(frames) * self.outputs_per_frame]).tolist()
-            rows.append([i - 1 for i in merged if i])
-        return rows
+        return ctc_greedy(log_probs, mask, self.outputs_per_frame)
+
+
+def ctc_greedy(log_probs: Tensor, mask: Tensor, outputs_per_frame: int) -> list[list[int]]:
+    """See `CtcHead.greedy`, for scores [B, F x outputs_per_frame, classes] of any table."""
+    rows = []
+    for best, frames in zip(log_probs.argmax(-1), mask.sum(1), strict=True):
+        merged = torch.unique_consecutive(best[: int(frames) * outputs_per_frame]).tolist()
+        rows.append([i - 1 for i in merged if i])
+    return rows
+
+
+def label_classes(text: str, labels: Many[str]) -> list[int]:
+    """CTC classes of a text's characters, from 1; characters without a label are left out."""
+    index = {label: i + 1 for i, label in enumerate(labels)}
+    return [index[c] for c in text if c in index]
 
 
 def merge_by_ctc(frames: Tensor, log_probs: Tensor) -> Tensor:

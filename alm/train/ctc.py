@@ -24,7 +24,7 @@ from alm.api.text import normalize_text
 from alm.api.types import Utterance
 from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.encoders.whisper import load_head, save_adapter, save_head
-from alm.components.nets import Adapter, ConvNeXtBlock, CtcHead
+from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHead, label_classes
 from alm.core.assemble import text_pieces
 from alm.core.audio import prepare, read_audio
 from alm.core.cache import Cache, cached
@@ -33,7 +33,6 @@ from alm.train.data import loader
 from alm.train.optimize import adamw, progress
 
 MEL_FILE = "mel.safetensors"
-OUTPUTS_PER_S = 50  # CTC needs more outputs than characters; 25 Hz frames give two each
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ class Labels:
         """Classes of a text, from 1; 0 is the blank. Characters that training has not seen are left out."""
         if self.tokenizer is not None:
             return [i + 1 for i in self.tokenizer.encode(" " + text, add_special_tokens=False)]
-        index = {name: i + 1 for i, name in enumerate(self.names)}
-        return [index[c] for c in text if c in index]
+        return label_classes(text, self.names)
 
     def text(self, indices: list[int]) -> str:
         """The text that labels spell, with single spaces."""
@@ -109,7 +107,7 @@ class AdapterTraining(pl.LightningModule):
         super().__init__()
         self.labels, self.options, self.train_config = labels, options, train
         self.adapter = Adapter(feature_size, options.hidden_size, output_size, options.blocks, train.dropout)
-        self.head = CtcHead(output_size, labels.names, max(1, round(OUTPUTS_PER_S / frame_rate_hz)))
+        self.head = CtcHead(output_size, labels.names, max(1, round(CTC_OUTPUTS_PER_S / frame_rate_hz)))
         self.masks_per_frame = options.masks_per_s / frame_rate_hz
         self.speaker = nn.Embedding(speakers, options.hidden_size)
         self.enter = nn.Linear(output_size, options.hidden_size)

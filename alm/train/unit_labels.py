@@ -21,12 +21,11 @@ from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.components.decoders.unit_labels import UnitLabels, load_unit_labels
+from alm.components.nets import CTC_OUTPUTS_PER_S, ctc_greedy, label_classes
 from alm.core.parts import Parts
 from alm.core.units import cached_units
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
-
-OUTPUTS_PER_S = 50  # CTC needs more outputs than characters
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class UnitLabelsTraining(pl.LightningModule):
     def __init__(self, languages: Many[str], labels: Many[str], card: Any, train: Any) -> None:
         super().__init__()
         self.languages, self.labels, self.card, self.train_config = tuple(languages), tuple(labels), card, train
-        self.outputs = max(1, round(OUTPUTS_PER_S / card.frame_rate_hz))
+        self.outputs = max(1, round(CTC_OUTPUTS_PER_S / card.frame_rate_hz))
         self.table = nn.Embedding(len(self.languages) * card.vocabulary_size, self.outputs * (1 + len(self.labels)))
         nn.init.zeros_(self.table.weight)
 
@@ -71,8 +70,8 @@ class UnitLabelsTraining(pl.LightningModule):
         loss, log_probs = self.loss(batch)
         mask, languages, texts = batch[1], batch[2], batch[5]
         self.log("val/ctc", loss, batch_size=len(texts))
-        for best, frames, language, text in zip(log_probs.argmax(-1), mask.sum(1).tolist(), languages.tolist(), texts, strict=True):
-            spelt = "".join(self.labels[i - 1] for i in torch.unique_consecutive(best[: frames * self.outputs]).tolist() if i)
+        for read, language, text in zip(ctc_greedy(log_probs, mask, self.outputs), languages.tolist(), texts, strict=True):
+            spelt = "".join(self.labels[i] for i in read)
             self.log(f"val/cer/{self.languages[language]}", 100 * jiwer.cer(text, spelt or "-"), batch_size=1)
 
     def batch_tokens(self, batch: Any) -> int:
@@ -114,12 +113,11 @@ def build(parts: Parts, options: UnitLabelsOptions, track: Any) -> tuple[UnitLab
     texts = {u: normalize_text(u.text, u.language, accents=config.data.accents) for utterances in splits.values() for u in utterances}
     labels = sorted({c for u in splits["train"] for c in texts[u]})
     languages = sorted({u.language for u in splits["train"]})
-    table = {c: i + 1 for i, c in enumerate(labels)}
     loaders = []
     for split, utterances in splits.items():
         units = cached_units(parts, [u.audio for u in utterances if u.audio is not None], track)
         clips = [
-            Clip(unit.codes[0], languages.index(u.language), [table[c] for c in texts[u] if c in table], texts[u])
+            Clip(unit.codes[0], languages.index(u.language), label_classes(texts[u], labels), texts[u])
             for u, unit in zip(utterances, units, strict=True)
             if texts[u] and u.language in languages
         ]

@@ -96,6 +96,7 @@ class CtcUnits:
         if options.weight < 0 or options.smoothing < 0 or options.candidates < 1:
             raise AlmError(f"got {options}", "weight and smoothing from 0, candidates from 1", "correct the decoder's options")
         self.options, self.card, self.labels = options, card, labels
+        self.shares = labels.log_probs.exp() + options.smoothing  # [languages, V, O, 1 + C]
 
     def choose(self, scores: Tensor, generator: Generator) -> Tensor:
         return scores.argmax(-1)
@@ -119,8 +120,7 @@ class Speech:
     def __init__(self, decoder: CtcUnits, classes: list[int], language: str, first_unit: int, stop_id: int) -> None:
         self.card, self.options, self.first_unit, self.stop_id = decoder.card, decoder.options, first_unit, stop_id
         states = torch.tensor([0, *(c for label in classes for c in (label, 0))])  # blanks between characters
-        shares = decoder.labels.log_probs[decoder.labels.languages.index(language)].exp() + decoder.options.smoothing  # [V, O, 1 + C]
-        self.shares = shares[:, :, states]  # [V, O, S]
+        self.shares = decoder.shares[decoder.labels.languages.index(language)][:, :, states]  # [V, O, S]
         self.may_skip = torch.zeros(len(states))
         self.may_skip[3::2] = (states[3::2] != states[1:-2:2]).float()
         self.reached = torch.zeros(len(states))  # [S]

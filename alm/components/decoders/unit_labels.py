@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from alm.components.decoders.cards import UNIT_LABELS_FILE, unit_labels_header
+from alm.components.nets import label_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,7 @@ class UnitLabels:
 
     def classes(self, text: str) -> list[int]:
         """Classes of a text's characters, from 1; characters without a label are left out."""
-        index = {label: i + 1 for i, label in enumerate(self.labels)}
-        return [index[c] for c in text if c in index]
+        return label_classes(text, self.labels)
 
     def save(self, folder: Path) -> None:
         header = {"labels": json.dumps(self.labels, ensure_ascii=False), "languages": json.dumps(self.languages), "units_fingerprint": self.units_fingerprint}

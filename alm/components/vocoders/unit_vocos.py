@@ -98,9 +98,6 @@ class UnitVocosNet(nn.Module):
         length = spectrum.shape[1] * options.hop_samples
         return torch.istft(spectrum.transpose(1, 2), options.fft_samples, options.hop_samples, window=self.window, length=length)
 
-    def forward(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        return self.waveform(self.spectrum(codes, speaker, mask))
-
 
 class UnitVocos:
     """See the module. Immutable once loaded."""
