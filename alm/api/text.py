@@ -6,10 +6,12 @@ what is the same in every language: case, punctuation, numbers, and optionally a
 """
 
 import re
+import textwrap
 import unicodedata
 
 NUMBER = re.compile(r"\d+")
 NOT_WORD = re.compile(r"[^\w\s']|_")
+BREAKS = (re.compile(r"(?<=[.!?…])\s+"), re.compile(r"(?<=[;:])\s+|\s+(?=[-–—]\s)"), re.compile(r"(?<=,)\s+"))  # from the strongest
 
 
 def normalize_text(text: str, language: str, *, accents: bool = True) -> str:
@@ -32,6 +34,34 @@ def normalize_text(text: str, language: str, *, accents: bool = True) -> str:
         marks = (c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c) or c == "\u0306")
         text = unicodedata.normalize("NFC", "".join(marks)).replace("ё", "е")
     return " ".join(text.split())
+
+
+def clauses(text: str, max_characters: int) -> list[str]:
+    """Cuts a text into pieces that can be said with a pause between them, each as long as the limit lets it be.
+
+    A piece that is too long is cut at the ends of its sentences, then at semicolons, colons and dashes, then at commas, and
+    last, for want of punctuation, between words. A single longer word stays whole.
+    """
+    if len(text) <= max_characters:
+        return [text]
+    for pattern in BREAKS:
+        parts = [part for part in pattern.split(text) if part.strip()]
+        if len(parts) > 1:
+            return _packed([piece for part in parts for piece in clauses(part, max_characters)], max_characters)
+    width = -(-len(text) // -(-len(text) // max_characters))  # lines of about the same length
+    lines = textwrap.wrap(text, min(max_characters, width + 8), break_long_words=False, break_on_hyphens=False)
+    return lines or [text]
+
+
+def _packed(pieces: list[str], max_characters: int) -> list[str]:
+    """Neighbours joined where they fit together."""
+    packed = [pieces[0]]
+    for piece in pieces[1:]:
+        if len(packed[-1]) + 1 + len(piece) <= max_characters:
+            packed[-1] += f" {piece}"
+        else:
+            packed.append(piece)
+    return packed
 
 
 def _spell(digits: str, language: str) -> str:

@@ -6,13 +6,13 @@ is: cards and names stay cheap. Shape letters are defined in ARCHITECTURE.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence as Many
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from alm.api.cards import Modality
-from alm.api.errors import AlmError
+from alm.api.errors import AlmError, VocabularyMismatchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +100,21 @@ class Units:
     def duration_s(self) -> float:
         frames = self.num_frames if self.durations is None else int(self.durations.sum())
         return frames / self.frame_rate_hz
+
+    @staticmethod
+    def join(clips: Many[Units]) -> Units:
+        """Units of one tokenizer one after another.
+
+        Raises:
+            VocabularyMismatchError: units of different tokenizers.
+        """
+        import torch
+
+        first = clips[0]
+        if any(clip.fingerprint != first.fingerprint or (clip.durations is None) != (first.durations is None) for clip in clips):
+            raise VocabularyMismatchError(f"got units of {len({c.fingerprint for c in clips})} tokenizers", "units of one, with durations or without", "tokenize all alike")
+        durations = None if first.durations is None else torch.cat([clip.durations for clip in clips if clip.durations is not None])
+        return replace(first, codes=torch.cat([clip.codes for clip in clips], 1), durations=durations)
 
     def _repr_html_(self) -> str:
         from alm.api.display import units_html

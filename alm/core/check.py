@@ -147,6 +147,8 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
             yield f"task {task.use!r}: got metric {metric!r}", "a registered metric", did_you_mean(metric, parts.found.names("metric"))
     if task.audio not in ("units", "features"):
         yield f"task {task.use!r}: got audio {task.audio!r}", "units or features", did_you_mean(task.audio, ("units", "features"))
+    if task.clause_characters < 0 or task.clause_characters and not (card.input.endswith("text") and len(card.outputs) == 1 and "audio" in card.outputs[0]):
+        yield f"task {task.use!r}: got clause_characters {task.clause_characters}", "0, or above it for a task from text to speech alone", "remove it"
     takes_units = card.input.endswith("audio") and task.audio == "units" or "head" in card.input
     if (takes_units or any("audio" in piece for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
         yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"

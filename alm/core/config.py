@@ -57,6 +57,8 @@ class TaskConfig:
         weight: share of samples, relative to the other tasks.
         source, target: languages to use; empty means all.
         audio: "units" or "features": how source audio enters the model; "" as `data.audio` says.
+        clause_characters: a text that is longer is spoken clause by clause, as a model trained on short texts needs it; 0
+            leaves every text whole. For tasks that turn text into speech alone.
     """
 
     use: str = ""
@@ -64,6 +66,7 @@ class TaskConfig:
     source: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
     audio: str = ""
+    clause_characters: int = 0
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
     inherited: Any = _read_chain(base_path, found, (*seen, path))
     inherited.pop("name", None)  # a run is named by its own recipe
     for kind, part in (content.get("parts") or {}).items():
-        if part is not None and part.get("use", "") != OmegaConf.select(inherited, f"parts.{kind}.use"):
+        if part is not None and part.get("use") not in (None, OmegaConf.select(inherited, f"parts.{kind}.use")):
             inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})  # another component: none of the old one's options
     merged = OmegaConf.merge(inherited, content)
     assert isinstance(merged, DictConfig)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence as Many
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from alm.api.errors import AlmError, UnknownNameError
-from alm.api.text import normalize_text
+from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
@@ -43,7 +44,10 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came out: the segments in order, the audio of the last unit segment, and how long each stage took."""
+    """What came out: the segments in order, the audio of the last unit segment, and how long each stage took.
+
+    Of a text that was spoken clause by clause, `emitted` and `spans` hold the prompts of the later clauses too.
+    """
 
     request: Request
     segments: tuple[Segment, ...]
@@ -165,16 +169,22 @@ class Pipeline:
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
-        samples = [self._sample(request) for request in requests]
-        order = sorted(range(len(requests)), key=lambda i: (requests[i].task, _size(requests[i])))
+        parts = [(index, part) for index, request in enumerate(requests) for part in self._clauses(request)]
+        samples = [self._sample(part) for _, part in parts]
+        left = Counter(index for index, _ in parts)
+        order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
         results: dict[int, Result] = {}
         for start in range(0, len(order), MAX_BATCH):
             chosen = order[start : start + MAX_BATCH]
-            for index, result in zip(chosen, self._run([requests[i] for i in chosen], [samples[i] for i in chosen], decoder, seed), strict=True):
+            for index, result in zip(chosen, self._run([parts[i][1] for i in chosen], [samples[i] for i in chosen], decoder, seed), strict=True):
                 results[index] = result
+            left.subtract(parts[i][0] for i in chosen)
             if on_done:
-                on_done(len(chosen))
-        return [results[i] for i in range(len(requests))]
+                on_done(sum(not left[index] for index in {parts[i][0] for i in chosen}))
+        spoken: list[list[Result]] = [[] for _ in requests]
+        for index, (of, _) in enumerate(parts):
+            spoken[of].append(results[index])
+        return [_joined(request, found) for request, found in zip(requests, spoken, strict=True)]
 
     def transcribe(self, audio: Audio | Path, language: str) -> str:
         """Speech -> its text."""
@@ -247,6 +257,14 @@ class Pipeline:
             if config.use == task:
                 return config
         raise UnknownNameError(f"got task {task!r}", "a task that the model was trained on", did_you_mean(task, self.tasks))
+
+    def _clauses(self, request: Request) -> list[Request]:
+        """The request, or one for each clause of its text where its task wants that."""
+        limit = self.task_config(request.task).clause_characters
+        if not limit or not isinstance(request.content, str):
+            return [request]
+        worded = [clause for clause in clauses(request.content, limit) if normalize_text(clause, request.source)]
+        return [dataclasses.replace(request, content=clause) for clause in worded] or [request]
 
     def _sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
@@ -327,6 +345,26 @@ def load(name: str) -> Pipeline:
             raise AlmError(f"got folder {name}, which has no recipe.yaml", "a checkpoint folder", "name the `final` folder of a run")
         folder = registry().model_folder(name)
     return Pipeline(folder)
+
+
+def _joined(request: Request, results: Many[Result]) -> Result:
+    """The results of a text's clauses as one: units and audio one after another."""
+    if len(results) == 1:
+        return results[0]
+    first, spoken = results[0], [result for result in results if result.audio is not None]
+    units = [result.units for result in spoken if result.units is not None]
+    segments: tuple[Segment, ...] = ()
+    audio = None
+    if units:
+        segments = (dataclasses.replace(spoken[0].segments[-1], content=Units.join(units)),)
+        audio = Audio(torch.cat([result.audio.samples for result in spoken if result.audio], 1), spoken[0].audio.sample_rate_hz)  # type: ignore[union-attr]
+    ids = [index for result in results for index in (*result.prompt.ids.tolist(), *result.emitted)]
+    spans, start = [], 0
+    for result in results:
+        spans += [Span(span.start + start, span.stop + start, span.kind) for span in result.spans]
+        start += len(result.prompt) + len(result.emitted)
+    seconds = {stage: sum(result.seconds[stage] for result in results) for stage in first.seconds}
+    return Result(request, segments, audio, first.prompt, tuple(ids[len(first.prompt) :]), tuple(spans), seconds)
 
 
 def _size(request: Request) -> float:

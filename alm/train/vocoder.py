@@ -44,6 +44,7 @@ class VocoderOptions:
         mel_weight, feature_weight: of the losses beside the adversarial one.
         stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
         pitch_weight: of the loss of the predicted pitch, for a vocoder with a voice source.
+        replace_units: share of units replaced by random ones of the batch, as a language model errs.
         critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
             times what the vocoder does.
     """
@@ -55,6 +56,7 @@ class VocoderOptions:
     feature_weight: float = 2.0
     stft_weight: float = 0.0
     pitch_weight: float = 1.0
+    replace_units: float = 0.0
     critic_samples: int = 8192
 
 
@@ -131,6 +133,9 @@ class VocoderTraining(pl.LightningModule):
     def training_step(self, batch: Any, _: int) -> None:
         codes, samples, pitch_hz, speaker = batch
         generator, critic = self.optimizers()  # type: ignore[misc]
+        if self.options.replace_units:
+            others = codes.flatten()[torch.randperm(codes.numel(), device=codes.device)].view_as(codes)
+            codes = torch.where(torch.rand(codes.shape, device=codes.device) < self.options.replace_units, others, codes)
         spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz)
         made = self.net.waveform(spectrum)
         mel = self.mel_loss(made, samples)
@@ -227,7 +232,7 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
         speakers=tuple(speakers),
         vocabulary_size=tokenizer_card.vocabulary_size,
     )
-    module = VocoderTraining(UnitVocosNet(net_options, len(speakers)), card, options, config.train)
+    module = VocoderTraining(UnitVocosNet(net_options, len(speakers), config.train.dropout), card, options, config.train)
     per_unit = round(net_options.sample_rate_hz / net_options.frame_rate_hz)
     if not any(len(clip.codes) >= options.segment_units for clip in sets["train"]):
         raise AlmError(

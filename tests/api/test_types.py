@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError, VocabularyMismatchError
-from alm.api.text import normalize_text
+from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, Units
 from alm.api.vocabulary import JointVocabulary, SpanRule
 from tests.fakes import fake_text_tokenizer
@@ -64,9 +64,32 @@ def test_pad_frames_masks_the_padding():
     assert padded.shape == (2, 4, 3) and mask.sum(1).tolist() == [2, 4] and padded[0, 2:].abs().sum() == 0
 
 
-def test_numbers_that_cannot_be_spelt_stay_digits():
-    from alm.api.text import normalize_text
+def test_units_of_one_tokenizer_join():
+    ones, twos = Units(torch.ones(1, 3, dtype=torch.int64), 25, "f"), Units(torch.full((1, 2), 2), 25, "f")
+    assert Units.join([ones, twos]).codes.tolist() == [[1, 1, 1, 2, 2]]
+    with pytest.raises(VocabularyMismatchError, match="2 tokenizers"):
+        Units.join([ones, Units(torch.ones(1, 3, dtype=torch.int64), 25, "g")])
 
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("Short.", 40, ["Short."]),
+        ("Thank you. Please hold, while I connect you.", 40, ["Thank you.", "Please hold, while I connect you."]),
+        ("Press 1 to mute, 2 to lock, 3 to eject, or 8 to exit.", 30, ["Press 1 to mute, 2 to lock,", "3 to eject, or 8 to exit."]),
+        ("one two three four five six", 15, ["one two three", "four five six"]),
+    ],
+)
+def test_clauses_end_where_a_speaker_pauses(text, limit, expected):
+    assert clauses(text, limit) == expected
+
+
+@given(st.text("ab ,.;-", max_size=80), st.integers(1, 30))
+def test_clauses_keep_every_word(text, limit):
+    assert "".join("".join(clauses(text, limit)).split()) == "".join(text.split())
+
+
+def test_numbers_that_cannot_be_spelt_stay_digits():
     assert normalize_text("x " + "9" * 40, "ru") == "x " + "9" * 40
     assert normalize_text("9" * 5000, "en") == "9" * 5000
 

@@ -8,7 +8,7 @@ import pytest
 
 from alm.api.errors import AlmError
 from alm.core.check import check_recipe
-from alm.core.config import load_recipe, recipes, to_yaml
+from alm.core.config import PartConfig, load_recipe, recipes, to_yaml
 from alm.core.parts import Parts
 
 
@@ -41,6 +41,11 @@ def test_another_component_inherits_no_options(recipe):
     loaded = load_recipe(recipe("extends: base\nname: mine\nparts: {tokenizer: {use: whisper}, backbone: {use: llama, heads: 2}}\n"))
     assert loaded.part("tokenizer").options == {}
     assert loaded.part("backbone").options == {"layers": 3, "heads": 2}
+
+
+def test_a_part_may_change_options_alone(recipe):
+    recipe("name: base\nparts: {backbone: {use: llama, layers: 3}}\n", "base")
+    assert load_recipe(recipe("extends: base\nparts: {backbone: {heads: 2}}\n")).part("backbone") == PartConfig("llama", {"layers": 3, "heads": 2})
 
 
 def test_tasks_hear_as_the_data_section_says_unless_they_say_otherwise(recipe):
@@ -113,6 +118,8 @@ train: {steps: 1}
         ("", "", ", languages: [xx]", "ASR", "a language that it has"),
         ("", "", "", "ASR, source: [xx]", "a language that the prompt format names"),
         ("", "", "", "ASR, audio: features", "parts.encoder"),
+        ("", "", "", "ASR, clause_characters: 80", "from text to speech alone"),
+        ("", "", "", "TTS, clause_characters: 80", None),
     ],
 )
 def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, corpus, task, wanted):

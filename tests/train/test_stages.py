@@ -33,6 +33,20 @@ def test_speak_gives_audio_as_long_as_its_units(small_model):
     assert result.audio.sample_rate_hz == 16_000
 
 
+def test_long_text_is_spoken_clause_by_clause(small_model, tmp_path):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    recipe = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(recipe.replace("use: TTS\n", "use: TTS\n    clause_characters: 12\n"))
+    pipeline = alm.load(str(folder))
+    whole = pipeline.run("TTS", "Thank you. Please hold on.", "en")
+    clauses = [pipeline.run("TTS", clause, "en") for clause in ("Thank you.", "Please hold", "on.")]
+    assert whole.units.codes.tolist() == [[code for clause in clauses for code in clause.units.codes[0].tolist()]]
+    assert whole.audio.num_samples == sum(clause.audio.num_samples for clause in clauses)
+    assert whole.spans[-1].stop == len(whole.prompt) + len(whole.emitted) == sum(len(c.prompt) + len(c.emitted) for c in clauses)
+    with pytest.raises(AlmError, match="without a word"):
+        pipeline.run("TTS", "... , ...", "en")
+
+
 def test_text_is_spoken_in_another_language_by_way_of_its_translation(small_model):
     pipeline = alm.load(str(small_model))
     translated = pipeline.translate("thank you", "en", "es")
