@@ -103,6 +103,7 @@ class LanguageModelTraining(pl.LightningModule):
         if self.guide is not None and options.guide_copies:
             self.guide.start_copying()
         self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
+        self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""

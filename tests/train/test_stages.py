@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+import yaml
 
 import alm
 from alm.api.errors import AlmError
@@ -35,8 +36,9 @@ def test_speak_gives_audio_as_long_as_its_units(small_model):
 
 def test_long_text_is_spoken_clause_by_clause(small_model, tmp_path):
     folder = shutil.copytree(small_model, tmp_path / "model")
-    recipe = (folder / "recipe.yaml").read_text()
-    (folder / "recipe.yaml").write_text(recipe.replace("use: TTS\n", "use: TTS\n    clause_characters: 12\n"))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    next(task for task in recipe["data"]["tasks"] if task["use"] == "TTS")["clause_characters"] = 12
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     pipeline = alm.load(str(folder))
     whole = pipeline.run("TTS", "Thank you. Please hold on.", "en")
     clauses = [pipeline.run("TTS", clause, "en") for clause in ("Thank you.", "Please hold", "on.")]
@@ -53,6 +55,30 @@ def test_text_is_spoken_in_another_language_by_way_of_its_translation(small_mode
     assert torch.equal(pipeline.translate("thank you", "en", "es", to="audio").samples, pipeline.speak(translated, "es").samples)
     with pytest.raises(AlmError, match="to='audio'"):
         pipeline.translate("thank you", "en", "es", to="speech")
+
+
+def test_checkpoint_with_lora_trains_with_a_guide(workspace, small_corpus, small_model, tmp_path):
+    """A checkpoint arrives in evaluation mode; training must leave it, for dropout and for the guide."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tests.conftest import write_recipe
+
+    folder = shutil.copytree(small_model / "text_tokenizer", tmp_path / "checkpoint")
+    LlamaForCausalLM(LlamaConfig(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(folder)
+    recipe = write_recipe(
+        workspace,
+        "lora",
+        f"""name: lora
+parts:
+  tokenizer: {{use: mfcc, clusters: 32, hop_samples: 640, codebook: 'run:units'}}
+  backbone: {{use: hf, weights: 'dir:{folder}', lora_rank: 2}}
+  prompt: {{use: audiopalm}}
+data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}], batch_positions: 1500, tasks: [{{use: ASR}}]}}
+train: {{objective: lm, steps: 2, validate_every_steps: 0, options: {{guide_weight: 1.0}}}}
+""",
+    )
+    trained = train(recipe, [], quiet=True)
+    assert alm.load(str(trained)).recipe.part("backbone").options["lora_rank"] == 2
 
 
 def test_batch_gives_what_single_requests_give(small_model, clip):
