@@ -64,7 +64,8 @@ def test_checkpoint_with_lora_trains_with_a_guide(workspace, small_corpus, small
     from tests.conftest import write_recipe
 
     folder = shutil.copytree(small_model / "text_tokenizer", tmp_path / "checkpoint")
-    LlamaForCausalLM(LlamaConfig(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(folder)
+    config = LlamaConfig(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(folder)
     recipe = write_recipe(
         workspace,
         "lora",
