@@ -349,22 +349,20 @@ def load(name: str) -> Pipeline:
 
 def _joined(request: Request, results: Many[Result]) -> Result:
     """The results of a text's clauses as one: units and audio one after another."""
+    first = results[0]
     if len(results) == 1:
-        return results[0]
-    first, spoken = results[0], [result for result in results if result.audio is not None]
-    units = [result.units for result in spoken if result.units is not None]
-    segments: tuple[Segment, ...] = ()
-    audio = None
-    if units:
-        segments = (dataclasses.replace(spoken[0].segments[-1], content=Units.join(units)),)
-        audio = Audio(torch.cat([result.audio.samples for result in spoken if result.audio], 1), spoken[0].audio.sample_rate_hz)  # type: ignore[union-attr]
-    ids = [index for result in results for index in (*result.prompt.ids.tolist(), *result.emitted)]
-    spans, start = [], 0
-    for result in results:
+        return first
+    clips = [result.audio for result in results if result.audio is not None]
+    spoken = [segment for result in results for segment in result.segments if isinstance(segment.content, Units) and segment.content.num_frames]
+    segments = (dataclasses.replace(spoken[0], content=Units.join([s.content for s in spoken if isinstance(s.content, Units)])),) if spoken else ()
+    audio = dataclasses.replace(clips[0], samples=torch.cat([clip.samples for clip in clips], 1)) if clips else None
+    emitted, spans = list(first.emitted), list(first.spans)
+    for result in results[1:]:
+        start = len(first.prompt) + len(emitted)
         spans += [Span(span.start + start, span.stop + start, span.kind) for span in result.spans]
-        start += len(result.prompt) + len(result.emitted)
+        emitted += [*result.prompt.ids.tolist(), *result.emitted]
     seconds = {stage: sum(result.seconds[stage] for result in results) for stage in first.seconds}
-    return Result(request, segments, audio, first.prompt, tuple(ids[len(first.prompt) :]), tuple(spans), seconds)
+    return Result(request, segments, audio, first.prompt, tuple(emitted), tuple(spans), seconds)
 
 
 def _size(request: Request) -> float:

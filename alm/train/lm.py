@@ -23,6 +23,7 @@ from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
+from alm.train.augment import replace_rows
 from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import adamw, progress
@@ -145,11 +146,9 @@ class LanguageModelTraining(pl.LightningModule):
 
     def _disturbed_features(self, embeddings: Tensor, heard: Tensor) -> Tensor:
         """Some heard features replaced by others of the batch: what a recognizer mishears on speech it was not trained on."""
-        frames = embeddings[heard]  # [N, D]
-        hit = torch.rand(len(frames), 1, device=frames.device) < self.options.replace_frames
-        embeddings = embeddings.clone()
-        embeddings[heard] = torch.where(hit, frames[torch.randperm(len(frames), device=frames.device)], frames)
-        return embeddings
+        disturbed = embeddings.clone()
+        disturbed[heard] = replace_rows(embeddings[heard], self.options.replace_frames)
+        return disturbed
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses, targets, _rows, states = self.losses(batch, augment=True)

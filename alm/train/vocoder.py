@@ -26,6 +26,7 @@ from alm.core.audio import prepare, read_audio
 from alm.core.config import build_options
 from alm.core.parts import Parts
 from alm.core.units import cached_units
+from alm.train.augment import replace_rows
 from alm.train.data import loader
 from alm.train.optimize import progress, schedule
 
@@ -134,8 +135,7 @@ class VocoderTraining(pl.LightningModule):
         codes, samples, pitch_hz, speaker = batch
         generator, critic = self.optimizers()  # type: ignore[misc]
         if self.options.replace_units:
-            others = codes.flatten()[torch.randperm(codes.numel(), device=codes.device)].view_as(codes)
-            codes = torch.where(torch.rand(codes.shape, device=codes.device) < self.options.replace_units, others, codes)
+            codes = replace_rows(codes.flatten(), self.options.replace_units).view_as(codes)
         spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz)
         made = self.net.waveform(spectrum)
         mel = self.mel_loss(made, samples)
