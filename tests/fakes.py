@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from alm.api.cards import BackboneCard, TokenizerCard, VocoderCard
 from alm.api.types import Audio, Units
 from alm.components.backbones.causal import CausalBackbone
-from alm.components.encoders.whisper import check_audio
+from alm.components.encoders.frames import check_audio
 from alm.components.vocoders.unit_vocos import check_units, speaker_row
 
 

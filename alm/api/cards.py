@@ -50,6 +50,7 @@ class EncoderCard:
         merges_frames: how many frames a clip has depends on what is said in it.
         feature_size: D in Features.values [F, D].
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
+        extra_slots: positions that the projector adds to a clip, such as a learned begin and end.
         fingerprint: identifies the weights; caches match by it.
         text_labels: pieces of the backbone's text tokenizer over which the features are posteriors; 0 where they are not.
     """
@@ -65,6 +66,7 @@ class EncoderCard:
     source: str = ""
     merges_frames: bool = False
     text_labels: int = 0
+    extra_slots: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 class LoadContext(Protocol):
-    """What a loader may ask for. Card functions get one too; they must not load weights."""
+    """What a loader may ask for. Card functions get one too; they must not load weights.
+
+    Attributes:
+        device: where a part that computes is wanted: "cpu", "cuda".
+    """
+
+    device: str
 
     def folders(self, source: str) -> tuple[Path, ...]:
         """Local folders of a weight source: `dir:PATH`, `hf:ORG/NAME@REVISION`, `pip:PACKAGE[+PACKAGE...]`.
@@ -53,7 +59,13 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class FeatureTokenizer(Tokenizer, Protocol):
-    """A tokenizer that quantizes features, so that its codebook can be trained on them."""
+    """A tokenizer that quantizes features, so that its codebook can be trained on them.
+
+    Attributes:
+        features_fingerprint: identifies the features; caches match by it.
+    """
+
+    features_fingerprint: str
 
     def features(self, audio: Many[Audio]) -> list[Features]:
         """What the codebook quantizes: [F, D] a clip."""
@@ -73,7 +85,8 @@ class Encoder(Protocol):
     def encode(self, audio: Many[Audio]) -> list[Features]: ...
 
     def build_projector(self, hidden_size: int) -> nn.Module:
-        """A trainable module: values [B, F, D] and mask [B, F] -> [B, ceil(F / frames_per_slot), hidden_size].
+        """A trainable module: values [B, F, D] and mask [B, F] -> [B, S, hidden_size], where a clip of F frames has
+        ceil(F / frames_per_slot) + extra_slots of the S positions, at the beginning.
 
         One with an attribute `text_labels`, the pieces of the backbone's text tokenizer, is given their rows as well.
         """

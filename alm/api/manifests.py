@@ -1,16 +1,22 @@
-"""lhotse cuts -> Utterances. What a corpus plugin that ships a lhotse manifest calls."""
+"""Manifests -> Utterances: lhotse cuts, and JSON lines. What a corpus plugin that ships a manifest calls."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError
 from alm.api.types import AudioFile, Utterance
 
+if TYPE_CHECKING:
+    from lhotse.cut import MonoCut
+
 
 def utterances_from_cuts(manifest: Path) -> Iterator[Utterance]:
-    """Utterances of a lhotse cuts manifest; audio paths are relative to the manifest's folder.
+    """Utterances of a lhotse cuts manifest, read one by one; audio paths are relative to the manifest's folder.
 
     A cut's one supervision gives text, language and speaker; its custom field `prompt`, if any, is the group that
     parallel utterances share.
@@ -18,15 +24,93 @@ def utterances_from_cuts(manifest: Path) -> Iterator[Utterance]:
     Raises:
         AlmError: no such manifest, or a cut that has not exactly one supervision.
     """
-    from lhotse import CutSet
-
-    if not manifest.exists():
-        raise AlmError(f"got manifest {manifest}, which does not exist", "a lhotse cuts file", "check the path and the split's name")
-    for cut in CutSet.from_file(manifest):
+    for cut in cuts_of(manifest):
         if len(cut.supervisions) != 1:
             raise AlmError(f"cut {cut.id!r} of {manifest} has {len(cut.supervisions)} supervisions", "one", "call cuts.trim_to_supervisions() first")
         (supervision,) = cut.supervisions
-        source = Path(cut.recording.sources[0].source)
-        audio = AudioFile(source if source.is_absolute() else manifest.parent / source, cut.start, cut.duration)
         group = (supervision.custom or {}).get("prompt", cut.id)
-        yield Utterance(cut.id, audio, supervision.text or "", supervision.language or "", supervision.speaker or "", group)
+        yield Utterance(cut.id, cut_audio(cut, manifest), supervision.text or "", supervision.language or "", supervision.speaker or "", group)
+
+
+def cuts_of(manifest: Path) -> Iterator[MonoCut]:
+    """The cuts of a lhotse manifest, read one by one.
+
+    Raises:
+        AlmError: no such manifest, one that lhotse cannot read, or a cut that is not a piece of one recording in one file.
+    """
+    from lhotse import CutSet
+    from lhotse.cut import MonoCut
+
+    if not manifest.exists():
+        raise AlmError(f"got manifest {manifest}, which does not exist", "a lhotse cuts file", "check the path and the split's name")
+    try:
+        for cut in CutSet.from_jsonl_lazy(manifest):
+            if not isinstance(cut, MonoCut) or cut.recording is None or len(cut.recording.sources) != 1 or cut.recording.sources[0].type != "file":
+                raise AlmError(f"got cut {cut.id!r} in {manifest}", "a piece of one recording in one file", "save the audio of mixed cuts first (cuts.save_audios)")
+            yield cut
+    except AlmError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AlmError(f"got manifest {manifest}, which cannot be read ({type(error).__name__}: {error})", "a lhotse cuts file", "write it with CutSet.to_file") from error
+
+
+def cut_audio(cut: MonoCut, manifest: Path) -> AudioFile:
+    """What a cut means of its recording; a relative path starts from the manifest's folder."""
+    source = Path(cut.recording.sources[0].source)
+    return AudioFile(source if source.is_absolute() else manifest.parent / source, cut.start, cut.duration)
+
+
+def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "language")) -> Iterator[Utterance]:
+    """JSON lines with `audio`, `text`, `language`, `speaker`, `id` and `group`, read one by one; audio paths start from the
+    file's folder. A line without `id` or `group` has its number.
+
+    Args:
+        required: keys that each line must have.
+
+    Raises:
+        AlmError: a line that is not such an object, with its number; a manifest without a line.
+    """
+    empty = True
+    for number, entry in lines_of(manifest):
+        empty = False
+        values = {"id": number, "group": number} | entry
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise AlmError(f"{manifest} line {number}: no key {missing[0]!r}", f"an object with {', '.join(required)}", "correct the line")
+        wrong = [name for name in ("audio", "text", "language", "speaker") if not isinstance(values.get(name, "") if name in required else values.get(name) or "", str)]
+        if wrong:
+            raise AlmError(f"{manifest} line {number}: got {wrong[0]} {values[wrong[0]]!r}", "a string", "correct the line")
+        audio = AudioFile(manifest.parent / values["audio"]) if values.get("audio") else None
+        yield Utterance(str(values["id"]), audio, *(values.get(name) or "" for name in ("text", "language", "speaker")), str(values["group"]))
+    if empty:
+        raise AlmError(f"got manifest {manifest} without a line", "at least one", "add lines")
+
+
+def lines_of(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a .jsonl or .jsonl.gz file with their line numbers from 1; empty lines are passed over.
+
+    Raises:
+        AlmError: no such file, one that is not UTF-8 or not gzip, or a line that is no object.
+    """
+    if not manifest.is_file():
+        raise AlmError(f"got manifest {manifest}, which does not exist", "a JSON-lines file", "check the path")
+    opened: IO[str] = gzip.open(manifest, "rt", encoding="utf-8") if manifest.suffix == ".gz" else manifest.open(encoding="utf-8")
+    with opened as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise AlmError(f"{manifest} line {number}: {error}", "a JSON object", "correct the line") from error
+                if not isinstance(entry, dict):
+                    raise AlmError(f"{manifest} line {number}: got {line.strip()[:60]}", "a JSON object", "correct the line")
+                yield number, entry
+        except (UnicodeDecodeError, OSError, EOFError) as error:
+            raise AlmError(f"got manifest {manifest}, which cannot be read ({error})", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
+
+
+def holds_cuts(manifest: Path) -> bool:
+    """Whether a manifest's first line is a lhotse cut."""
+    return "recording" in next(lines_of(manifest), (0, {}))[1]

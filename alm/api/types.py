@@ -130,6 +130,7 @@ class Features:
     frame_rate_hz: float
     fingerprint: str
     frames_per_slot: int = 1  # frames that the projector joins into one position
+    extra_slots: int = 0  # positions that it adds
 
     @property
     def num_frames(self) -> int:
@@ -137,7 +138,7 @@ class Features:
 
     @property
     def num_slots(self) -> int:
-        return -(-self.num_frames // self.frames_per_slot)
+        return -(-self.num_frames // self.frames_per_slot) + self.extra_slots
 
 
 @dataclass(frozen=True)

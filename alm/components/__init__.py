@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from alm.api.hookspecs import hookimpl
@@ -22,17 +23,22 @@ def _late(module: str, name: str) -> Callable[..., Any]:
 
 @hookimpl
 def register_tokenizers(register: Callable[..., None]) -> None:
-    from alm.components.tokenizers.cards import MfccOptions, WhisperTokenizerOptions, mfcc_card, whisper_card
+    from alm.components.encoders.cards import KINDS
+    from alm.components.tokenizers.cards import TOKENIZER_OPTIONS, FrameTokenizerOptions, MfccOptions, frame_card, mfcc_card
 
     register("mfcc", _late("tokenizers.mfcc", "load_tokenizer"), mfcc_card, MfccOptions)
-    register("whisper", _late("tokenizers.whisper", "load_tokenizer"), whisper_card, WhisperTokenizerOptions)
+    load = _late("tokenizers.frames", "load_tokenizer")
+    for kind in KINDS:
+        register(kind.name, partial(load, kind), partial(frame_card, kind), TOKENIZER_OPTIONS.get(kind.name, FrameTokenizerOptions))
 
 
 @hookimpl
 def register_encoders(register: Callable[..., None]) -> None:
-    from alm.components.encoders.cards import WhisperOptions, encoder_card
+    from alm.components.encoders.cards import KINDS
 
-    register("whisper", _late("encoders.whisper", "load_encoder"), encoder_card, WhisperOptions)
+    load = _late("encoders.frames", "load_encoder")
+    for kind in KINDS:
+        register(kind.name, partial(load, kind), kind.card, kind.options)
 
 
 @hookimpl

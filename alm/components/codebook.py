@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -34,11 +35,12 @@ class Codebook:
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.centroids.contiguous().numpy().tobytes()).hexdigest()[:16]
+        return hashlib.sha256(self.centroids.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
     def assign(self, frames: Tensor) -> Tensor:
         """frames [..., D] -> nearest centroid [...] int64. argmin |x - c|^2 = argmax (x.c - |c|^2 / 2)."""
-        return (frames.float() @ self.centroids.T - self.half_squares).argmax(-1)  # type: ignore[attr-defined]
+        with torch.autocast(frames.device.type, enabled=False):
+            return (frames.float() @ self.centroids.T - self.half_squares).argmax(-1)  # type: ignore[attr-defined]
 
     def save(self, folder: Path, features: str = "") -> None:
         """Centroids and card; `features` is the fingerprint of what they were fitted on."""
@@ -48,7 +50,7 @@ class Codebook:
         (folder / CARD).write_text(json.dumps(card))
 
     @staticmethod
-    def load(folder: Path) -> Codebook:
+    def load(folder: Path, device: str = "cpu") -> Codebook:
         """Reads a saved codebook.
 
         Raises:
@@ -57,5 +59,5 @@ class Codebook:
         path = folder / FILE
         if not path.exists():
             raise AlmError(f"got {folder}, which has no {FILE}", "a folder with a trained codebook", "train it with a recipe of objective kmeans")
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt", device=device) as file:
             return Codebook(file.get_tensor("centroids"))

@@ -31,10 +31,7 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
     """
     part = source if isinstance(source, AudioFile) else AudioFile(Path(source))
     path = part.path
-    if not path.is_file():
-        raise AlmError(f"got {path}, which is not a file", READABLE, "check the path")
-    if path.stat().st_size == 0:
-        raise AlmError(f"got {path}, which is empty", READABLE, "record or copy it again")
+    _check_file(path)
     try:
         with sf.SoundFile(path) as file:
             _check_header(file, path)
@@ -56,7 +53,7 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
                     raise AlmError(f"got {path}, which is longer than {max_duration_s:.0f} s", f"at most {max_duration_s:.0f} s", "cut it into shorter files")
             promised = file.frames if wanted is None else wanted
     except (sf.SoundFileError, OSError) as error:
-        raise AlmError(f"got {path}, which cannot be decoded ({str(error).split(': ')[-1].rstrip('.')})", READABLE, "export it again as wav or flac") from error
+        raise _undecodable(path, error) from error
     if not total:
         raise AlmError(f"got {path}, which has a header and no samples", "at least one sample", "record or copy it again")
     if path.suffix.lower() in (".wav", ".flac") and total < promised:
@@ -67,6 +64,32 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
         return Audio(torch.from_numpy(np.ascontiguousarray(samples.T)), rate)
     except AlmError as error:
         raise AlmError(f"{path}: {error.got}", error.wanted, error.fix) from error
+
+
+def duration_of(path: Path) -> float:
+    """Seconds of a file by its header.
+
+    Raises:
+        AlmError: a file that is missing, empty or unreadable, or whose header `read_audio` would refuse.
+    """
+    _check_file(path)
+    try:
+        with sf.SoundFile(path) as file:
+            _check_header(file, path)
+            return float(file.frames / file.samplerate)
+    except (sf.SoundFileError, OSError) as error:
+        raise _undecodable(path, error) from error
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise AlmError(f"got {path}, which is not a file", READABLE, "check the path")
+    if path.stat().st_size == 0:
+        raise AlmError(f"got {path}, which is empty", READABLE, "record or copy it again")
+
+
+def _undecodable(path: Path, error: Exception) -> AlmError:
+    return AlmError(f"got {path}, which cannot be decoded ({str(error).split(': ')[-1].rstrip('.')})", READABLE, "export it again as wav or flac")
 
 
 def _check_header(file: sf.SoundFile, path: Path) -> None:

@@ -43,21 +43,22 @@ class Cache:
         return digest.hexdigest()[:24]
 
     def get(self, key: str) -> Tensor | None:
-        path = self._path(key)
+        path = self.path(key)
         if not path.exists():
             return None
         with safe_open(path, "pt") as file:
             return file.get_tensor("value")
 
     def put(self, key: str, value: Tensor) -> None:
-        path = self._path(key)
+        path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         os.close(handle)
         save_file({"value": value.contiguous()}, temporary)
         os.replace(temporary, path)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Where a key's tensor is kept, as `value` of a safetensors file."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
 

@@ -88,6 +88,9 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
 
 
 def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
+    if tokenizer.merges_repeats:
+        yield f"got a tokenizer that merges repeats for vocoder {name!r}", "a unit for every frame: it does not know how long a merged one lasts", "set merge_repeats: false"
+        return
     if vocoder.frame_rate_hz and vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
         yield (
             f"got a tokenizer of {tokenizer.frame_rate_hz:g} units/s",

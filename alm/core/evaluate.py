@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
 from alm.api.tasks import HEAD_SHARE
-from alm.api.types import Audio, AudioFile, Utterance
+from alm.api.types import Audio, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline, Request, Result
@@ -32,36 +30,6 @@ class Score:
     @property
     def name(self) -> str:
         return f"{self.task.lower().replace(' ', '+')}/{self.languages}/{self.metric}"
-
-
-def read_manifest(path: Path) -> list[Utterance]:
-    """JSON lines with `audio`, `text`, `language`, `speaker` and optionally `group`; audio paths start from the file.
-
-    Raises:
-        AlmError: a line that is not such an object, with its number.
-    """
-    if not path.is_file():
-        raise AlmError(f"got manifest {path}, which does not exist", "a JSON-lines file", "check the path")
-    utterances = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise AlmError(f"got manifest {path}, which is not UTF-8", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            audio = AudioFile(path.parent / entry["audio"]) if entry.get("audio") else None
-            wrong = [name for name in ("text", "language") if not isinstance(entry[name], str)]
-            if wrong:
-                raise AlmError(f"{path} line {number}: got {wrong[0]} {entry[wrong[0]]!r}", "a string", "correct the line")
-            utterances.append(Utterance(str(entry.get("id", number)), audio, entry["text"], entry["language"], entry.get("speaker", ""), str(entry.get("group", number))))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise AlmError(f"{path} line {number}: {type(error).__name__} {error}", "an object with audio, text, language, speaker", "correct the line") from error
-    if not utterances:
-        raise AlmError(f"got manifest {path} without a line", "at least one", "add lines")
-    return utterances
 
 
 Pairs = list[tuple[Utterance, Utterance]]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from alm.api.errors import AlmError
 
+UNFINISHED = ".new-"
+
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
@@ -42,10 +44,23 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def write_text(target: Path, text: str) -> None:
-    """Writes a file beside its place and moves it there."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+def write_bytes(target: Path, content: bytes) -> None:
+    """Writes a file beside its place, to the disk, and moves it there."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=UNFINISHED)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     os.chmod(temporary, 0o644)
     os.replace(temporary, target)
+
+
+def write_text(target: Path, text: str) -> None:
+    """The same for text."""
+    write_bytes(target, text.encode())
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed process left half-written; nothing else may be writing there."""
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        path.unlink(missing_ok=True)

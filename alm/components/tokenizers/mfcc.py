@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Features
+from alm.api.types import Audio
 from alm.components.codebook import Codebook
-from alm.components.encoders.whisper import check_audio
+from alm.components.encoders.frames import check_audio
 from alm.components.tokenizers.cards import MFCC_RATE_HZ as SAMPLE_RATE_HZ, MfccOptions, mfcc_card, mfcc_identity
 from alm.components.tokenizers.quantized import QuantizedTokenizer
 
@@ -33,8 +33,8 @@ class MfccExtractor:
         return MFCC(SAMPLE_RATE_HZ, self.options.coefficients, melkwargs=mel)
 
     @torch.inference_mode()
-    def __call__(self, audio: Many[Audio]) -> list[Features]:
-        return [Features(self._frames(clip), SAMPLE_RATE_HZ / self.options.hop_samples, "mfcc") for clip in audio]
+    def __call__(self, audio: Many[Audio]) -> list[Tensor]:
+        return [self._frames(clip) for clip in audio]
 
     def _frames(self, clip: Audio) -> Tensor:
         from torchaudio.functional import compute_deltas
@@ -48,4 +48,5 @@ class MfccExtractor:
 
 def load_tokenizer(options: MfccOptions, context: LoadContext) -> QuantizedTokenizer:
     codebook = Codebook.load(context.folders(options.codebook)[0]) if options.codebook else None
-    return QuantizedTokenizer(MfccExtractor(options), mfcc_card(options, context), codebook, identify=lambda folder: mfcc_identity(options))
+    identity = mfcc_identity(options)
+    return QuantizedTokenizer(MfccExtractor(options), mfcc_card(options, context), identity, codebook, identify=lambda folder: identity)

@@ -1,4 +1,4 @@
-"""Features -> nearest centroid -> Units: what every k-means tokenizer shares."""
+"""Frames -> nearest centroid -> Units: what every k-means tokenizer shares."""
 
 from __future__ import annotations
 
@@ -12,43 +12,55 @@ from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Features, Units
 from alm.components.codebook import Codebook
+from alm.components.tokenizers.cards import merged_fingerprint
 
 
 class QuantizedTokenizer:
     """A feature extractor and a codebook. Immutable; `with_codebook` makes another one.
 
     Args:
-        extract: clips -> Features, independent of the clips beside it.
+        extract: clips -> frames [F, D] of each, independent of the clips beside it, on the codebook's device.
+        features_fingerprint: identifies those frames.
         save_extractor: writes what was trained below the codebook, or None.
         identify: the fingerprint of the features, given the folder into which the extractor was saved.
     """
 
     def __init__(
         self,
-        extract: Callable[[Many[Audio]], list[Features]],
+        extract: Callable[[Many[Audio]], list[Tensor]],
         card: TokenizerCard,
+        features_fingerprint: str,
         codebook: Codebook | None,
         save_extractor: Callable[[Path], None] | None = None,
         identify: Callable[[Path], str] = lambda folder: "",
     ) -> None:
-        self._extract, self.card, self.codebook, self._save_extractor, self._identify = extract, card, codebook, save_extractor, identify
+        self._extract, self.card, self.features_fingerprint = extract, card, features_fingerprint
+        self.codebook, self._save_extractor, self._identify = codebook, save_extractor, identify
 
     def features(self, audio: Many[Audio]) -> list[Features]:
-        return self._extract(audio)
+        return [Features(frames.cpu(), self.card.frame_rate_hz, self.features_fingerprint) for frames in self._extract(audio)]
 
     def quantize(self, features: Many[Features]) -> list[Units]:
         """Units of features that were extracted before."""
-        if self.codebook is None:
-            raise AlmError("got a tokenizer without a codebook", "a trained one", "train it with a recipe of objective kmeans and set `codebook: dir:...`")
-        return [Units(self.codebook.assign(f.values)[None], self.card.frame_rate_hz, self.card.fingerprint) for f in features]
+        return [self._units(f.values) for f in features]
 
     def encode(self, audio: Many[Audio]) -> list[Units]:
-        return self.quantize(self.features(audio))
+        return [self._units(frames) for frames in self._extract(audio)]
+
+    def _units(self, frames: Tensor) -> Units:
+        """frames [F, D] -> units; without a codebook there are none."""
+        if self.codebook is None:
+            raise AlmError("got a tokenizer without a codebook", "a trained one", "train it with a recipe of objective kmeans and set `codebook: dir:...`")
+        codes, durations = self.codebook.assign(frames).cpu(), None
+        if self.card.merges_repeats:
+            codes, durations = codes.unique_consecutive(return_counts=True)
+        return Units(codes[None], self.card.frame_rate_hz, self.card.fingerprint, durations)
 
     def with_codebook(self, centroids: Tensor) -> QuantizedTokenizer:
         codebook = Codebook(centroids.float())
-        card = dataclasses.replace(self.card, fingerprint=codebook.fingerprint, vocabulary_size=codebook.size)
-        return QuantizedTokenizer(self._extract, card, codebook, self._save_extractor, self._identify)
+        fingerprint = merged_fingerprint(codebook.fingerprint) if self.card.merges_repeats else codebook.fingerprint
+        card = dataclasses.replace(self.card, fingerprint=fingerprint, vocabulary_size=codebook.size)
+        return QuantizedTokenizer(self._extract, card, self.features_fingerprint, codebook, self._save_extractor, self._identify)
 
     def save(self, folder: Path) -> None:
         if self._save_extractor is not None:

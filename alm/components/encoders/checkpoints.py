@@ -1,0 +1,34 @@
+"""transformers checkpoint folders -> the bare network, as deep as it is needed. Knows no sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+from alm.components.encoders.cards import FrameOptions
+
+
+def load_layers(options: FrameOptions, context: LoadContext) -> Any:
+    """The encoder of a checkpoint (also of one with a head, such as HubertForCTC), in float32, evaluating, without the layers
+    behind the last of `options.layers`.
+
+    Raises:
+        AlmError: a folder from which transformers cannot load it, or weights that lack a part of the network.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    folder = context.folders(options.weights)[0]
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        config.num_hidden_layers = max(options.layers)
+        model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
+    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
+    if missing:
+        raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "all weights of the encoder", "check the folder")
+    return model.requires_grad_(False).eval().to(context.device)
