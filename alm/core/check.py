@@ -12,7 +12,17 @@ from alm.core.plugins import did_you_mean
 
 Problem = tuple[str, str, str]  # got, wanted, fix
 
-NEEDS = {"lm": ("backbone", "prompt"), "ctc": ("encoder",), "kmeans": ("tokenizer",), "bpe": (), "vocoder": ("tokenizer", "vocoder"), "unit-labels": ("tokenizer", "unit_decoder")}
+NEEDS = {
+    "lm": ("backbone", "prompt"),
+    "ctc": ("encoder",),
+    "kmeans": ("tokenizer",),
+    "bpe": (),
+    "vocoder": ("tokenizer", "vocoder"),
+    "unit-labels": ("tokenizer", "unit_decoder"),
+    "best-rq": (),
+    "hubert": ("tokenizer",),
+    "wav2vec2": (),
+}
 AT_ONCE = ("kmeans", "bpe")  # objectives that fit in one go and need no limit
 TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder"}
 
@@ -62,7 +72,8 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         try:
             cards[kind] = parts.planned_card(kind)
         except AlmError as error:
-            yield error.got, error.wanted, error.fix
+            if not parts.awaits_network(kind):
+                yield error.got, error.wanted, error.fix
     objective = recipe.train.objective
     for kind in NEEDS[objective]:
         if kind not in recipe.parts:

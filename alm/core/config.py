@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alm.api.errors import AlmError, UnknownNameError
 from alm.core.plugins import Registry, did_you_mean, registry
 
-OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels")
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder", "unit_decoder")

@@ -53,6 +53,17 @@ class Parts:
         """Whether a part takes weights from a run that is still to be made."""
         return any(_is_missing_run(value) for value in self.recipe.part(kind).options.values())
 
+    def awaits_network(self, kind: str) -> bool:
+        """Whether a known part with options that it knows has the network itself from a run that is still to be made, so that
+        its card may not be able to tell its sizes yet."""
+        part = self.recipe.part(kind)
+        try:
+            component = self.found.find(COMPONENT_KINDS.get(kind, kind), part.use)
+            build_options(component.options, part.options, f"{kind} {part.use!r}")
+        except AlmError:
+            return False
+        return _is_missing_run(part.options.get("weights"))
+
     def load(self, kind: str) -> Any:
         """The loaded part."""
         part = self.recipe.part(kind)

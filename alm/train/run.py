@@ -171,13 +171,16 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
-    from alm.train import ctc, lm, unit_labels, vocoder
+    from alm.train import best_rq, ctc, hubert, lm, unit_labels, vocoder, wav2vec2
 
     builders = {
+        "best-rq": (best_rq.build, best_rq.BestRqOptions),
         "ctc": (ctc.build, ctc.CtcOptions),
+        "hubert": (hubert.build, hubert.HubertOptions),
         "lm": (lm.build, lm.LmOptions),
         "vocoder": (vocoder.build, vocoder.VocoderOptions),
         "unit-labels": (unit_labels.build, unit_labels.UnitLabelsOptions),
+        "wav2vec2": (wav2vec2.build, wav2vec2.Wav2Vec2Options),
     }
     build, options = builders[parts.recipe.train.objective]
     return build(parts, build_options(options, parts.recipe.train.options, "train.options"), track)

@@ -278,5 +278,6 @@ KINDS = (
     Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves"),
     Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves"),
     Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels"),
+    Kind("usm", FrameOptions, partial(mel_sizes, "usm", "wav2vec2-bert", "arXiv 2303.01037"), "mels"),  # 25 Hz already
 )
-WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT = KINDS
+WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT, USM = KINDS

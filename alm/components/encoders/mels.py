@@ -34,7 +34,7 @@ class MelNetwork:
     def __init__(self, model: Any, layers: tuple[int, ...], stack: int) -> None:
         self.model, self.layers, self.stack, self.device = model, sorted(layers), stack, model.device
         self.bands = model.config.feature_projection_input_dim // stack
-        self.batch_size = 100 // stack * (40 if self.device.type == "cpu" else 400)
+        self.batch_size = 100 // stack * (10 if self.device.type == "cpu" else 400)
 
     def min_samples(self, frames: int) -> int:
         return WINDOW_SAMPLES + HOP_SAMPLES * (self.stack * frames - 1)

@@ -39,7 +39,7 @@ class WaveNetwork:
         self.hop = math.prod(config.conv_stride)
         self.reach = 1 + sum((kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel))
         self.device = model.device
-        self.batch_size = SAMPLE_RATE_HZ * (40 if self.device.type == "cpu" else 400)
+        self.batch_size = SAMPLE_RATE_HZ * (10 if self.device.type == "cpu" else 400)
 
     def min_samples(self, frames: int) -> int:
         return self.reach + self.hop * (frames - 1)

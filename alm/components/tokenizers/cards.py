@@ -54,7 +54,14 @@ class W2vBertTokenizerOptions(FrameTokenizerOptions):
     clusters: int = 1024
 
 
-TOKENIZER_OPTIONS: dict[str, type[FrameTokenizerOptions]] = {"whisper": WhisperTokenizerOptions, "w2v-bert": W2vBertTokenizerOptions}
+@dataclass(frozen=True)
+class UsmTokenizerOptions(FrameTokenizerOptions):
+    """As FrameTokenizerOptions; AudioPaLM has 1024 units."""
+
+    clusters: int = 1024
+
+
+TOKENIZER_OPTIONS: dict[str, type[FrameTokenizerOptions]] = {"whisper": WhisperTokenizerOptions, "w2v-bert": W2vBertTokenizerOptions, "usm": UsmTokenizerOptions}
 
 
 def frame_options(kind: encoders.Kind, options: FrameTokenizerOptions) -> encoders.FrameOptions:

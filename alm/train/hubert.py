@@ -1,0 +1,93 @@
+"""HuBERT: a transformer on the waveform learns to name, behind masked spans, the units of a tokenizer. Sees sound and units.
+
+The first iteration's units are clusters of MFCC, the next one's are clusters of a middle layer of the network before it: each is a
+recipe whose tokenizer makes the targets (arXiv 2106.07447).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
+from alm.api.types import Audio, AudioFile
+from alm.core.parts import Parts
+from alm.core.units import cached_units
+from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, normalized, wave_config
+
+TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class HubertOptions(WaveOptions):
+    """`train.options` of objective hubert: as WaveOptions, and:
+
+    Attributes:
+        projection_size: dimensions in which a frame is compared with the embeddings of the units.
+        feature_penalty: weight of the mean square of what the convolutions give.
+    """
+
+    projection_size: int = 128
+    feature_penalty: float = 10.0
+
+
+class Hubert(Pretraining):
+    """See the module.
+
+    Args:
+        targets: units of each clip [F].
+        units: how many there are.
+    """
+
+    def __init__(self, options: HubertOptions, train: Any, targets: dict[AudioFile, Tensor], units: int) -> None:
+        config = HubertConfig(**wave_config(options, train.dropout))
+        super().__init__(HubertModel(config), Wav2Vec2FeatureExtractor(return_attention_mask=True), 50.0, options, train)
+        self.options: HubertOptions = options
+        self.targets = targets
+        self.project = nn.Linear(options.hidden_size, options.projection_size)
+        self.units = nn.Parameter(torch.randn(units, options.projection_size))
+
+    def read(self, audio: Audio) -> Tensor:
+        return normalized(audio.samples[0])
+
+    def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
+        lengths = [frames_of(samples, self.model.config) for samples in batch.mask.sum(1).tolist()]
+        features = self.model.feature_extractor(batch.inputs).transpose(1, 2)[:, : max(lengths)]
+        heard = torch.arange(max(lengths), device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
+        targets, known = pad_frames([self.targets[file][:length].to(self.device) for file, length in zip(batch.files, lengths, strict=True)])
+        masked = self.spans(lengths, generator)
+        hidden = torch.where(masked[..., None], self.model.masked_spec_embed, self.model.feature_projection(features))
+        states = self.model.encoder(hidden, attention_mask=heard).last_hidden_state
+        asked = masked & F.pad(known, (0, max(lengths) - known.shape[1]))  # the last frame may have no unit
+        wanted = F.pad(targets, (0, max(lengths) - targets.shape[1]))[asked]
+        scores = F.normalize(self.project(states[asked]), dim=-1) @ F.normalize(self.units, dim=-1).T / TEMPERATURE
+        loss = F.cross_entropy(scores.float(), wanted)
+        penalty = features[heard].float().square().mean()
+        logged = {"masked": loss, "penalty": penalty, "mask_density": masked.sum() / heard.sum(), "accuracy": (scores.argmax(-1) == wanted).float().mean()}
+        return loss + self.options.feature_penalty * penalty, logged
+
+
+def build(parts: Parts, options: HubertOptions, track: Any) -> tuple[Hubert, Any, Any]:
+    """The module and its loaders.
+
+    Raises:
+        AlmError: a tokenizer of another rate, of several codebooks or with merged repeats.
+    """
+    card = parts.card("tokenizer")
+    if card.frame_rate_hz != 50.0 or card.codebooks != 1 or card.merges_repeats:
+        raise AlmError(
+            f"got a tokenizer of {card.frame_rate_hz:g} units/s, {card.codebooks} codebooks{', repeats merged' if card.merges_repeats else ''}",
+            "one unit for each of HuBERT's 50 frames a second",
+            "use mfcc with hop_samples: 320, or a hubert tokenizer with stride: 1",
+        )
+    audio = clips(parts)
+    files = list(dict.fromkeys(file for some in audio.values() for file in some))
+    targets = {file: units.codes[0] for file, units in zip(files, cached_units(parts, files, track), strict=True)}
+    module = Hubert(options, parts.recipe.train, targets, card.vocabulary_size)
+    return module, *loaders(parts, module, audio)

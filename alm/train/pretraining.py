@@ -1,0 +1,223 @@
+"""What the self-supervised objectives share: clips read as they are needed, span masks, the folder that is left. Knows no loss.
+
+The networks are transformers' own classes, so what is trained here loads wherever a public checkpoint does: as the encoder and
+tokenizer `hubert`, `wav2vec2`, `usm`, or in transformers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
+from alm.api.types import Audio, AudioFile
+from alm.core.audio import duration_of, prepare, read_audio
+from alm.core.parts import Parts
+from alm.train.data import loader
+from alm.train.optimize import adamw, progress
+
+SAMPLE_RATE_HZ = 16_000
+SHORTEST_S = 0.5
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Sizes of the transformer or Conformer that an objective pretrains; the defaults train on two cores.
+
+    Attributes:
+        mask_probability: of a frame to start a masked span; spans overlap, so that about 1 - (1 - p) ^ mask_frames of all frames
+            are masked.
+        mask_frames: length of a masked span.
+    """
+
+    hidden_size: int = 192
+    layers: int = 6
+    heads: int = 4
+    ffn_size: int = 768
+    mask_probability: float = 0.065
+    mask_frames: int = 10
+
+
+@dataclass(frozen=True)
+class WaveOptions(NetworkOptions):
+    """As NetworkOptions, and:
+
+    Attributes:
+        convolution_size: channels of the seven convolutions on the waveform.
+    """
+
+    convolution_size: int = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A batch of clips."""
+
+    inputs: Tensor  # [B, T] samples, or [B, F, D] frames
+    mask: Tensor  # of `inputs`, [B, T] or [B, F]
+    files: Many[AudioFile]
+
+
+class Pretraining(pl.LightningModule):
+    """A transformers encoder and the loss of a subclass.
+
+    Args:
+        model: what is saved.
+        preprocessor: the transformers feature extractor that goes with it.
+        frame_rate_hz: of its output.
+    """
+
+    def __init__(self, model: Any, preprocessor: Any, frame_rate_hz: float, options: NetworkOptions, train: Any) -> None:
+        super().__init__()
+        self.model, self.preprocessor, self.frame_rate_hz, self.options, self.train_config = model, preprocessor, frame_rate_hz, options, train
+        self.train()  # transformers leaves what it loads evaluating
+
+    def read(self, audio: Audio) -> Tensor:
+        """What the network reads of a clip: [T] or [F, D]."""
+        raise NotImplementedError
+
+    def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss, and what else is worth logging."""
+        raise NotImplementedError
+
+    def spans(self, lengths: Many[int], generator: torch.Generator) -> Tensor:
+        """Masked frames [B, F]."""
+        return span_mask(lengths, self.options.mask_probability, self.options.mask_frames, generator).to(self.device)
+
+    def training_step(self, batch: Heard, _: int) -> Tensor:
+        loss, logged = self.losses(batch, torch.Generator().manual_seed(self.train_config.seed + self.global_step))
+        self.log_dict({"loss": loss, **logged}, prog_bar=True, batch_size=len(batch.files))
+        return loss
+
+    def validation_step(self, batch: Heard, number: int) -> None:
+        loss, logged = self.losses(batch, torch.Generator().manual_seed(number))
+        self.log_dict({f"val/{name}": value for name, value in {"loss": loss, **logged}.items()}, batch_size=len(batch.files))
+
+    def batch_tokens(self, batch: Heard) -> int:
+        """Frames that are not padding."""
+        per_row = self.frame_rate_hz / SAMPLE_RATE_HZ if batch.inputs.dim() == 2 else 1.0
+        return int(batch.mask.sum() * per_row)
+
+    def transfer_batch_to_device(self, batch: Heard, device: Any, _: int) -> Heard:
+        return Heard(batch.inputs.to(device), batch.mask.to(device), batch.files)
+
+    def configure_optimizers(self) -> Any:
+        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+
+    def save_part(self, folder: Path) -> None:
+        """A transformers checkpoint folder: config.json, model.safetensors, preprocessor_config.json."""
+        self.model.save_pretrained(folder)
+        self.preprocessor.save_pretrained(folder)
+
+    def load_part(self, folder: Path) -> None:
+        """Starts from an encoder of the same sizes."""
+        self.model.load_state_dict(type(self.model).from_pretrained(folder).state_dict())
+
+
+def span_mask(lengths: Many[int], probability: float, span: int, generator: torch.Generator) -> Tensor:
+    """Bool [B, F]: spans that each frame starts with a probability, cut off at a clip's end; at least one span a clip."""
+    frames = max(lengths)
+    starts = torch.rand(len(lengths), frames, generator=generator) < probability
+    for row, length in enumerate(lengths):
+        if not bool(starts[row, :length].any()):
+            starts[row, int(torch.randint(max(1, length - span + 1), (), generator=generator))] = True
+    started = starts.long().cumsum(1)  # masked where a span started at this frame or one of the span - 1 before it
+    masked = started > torch.nn.functional.pad(started, (span, 0))[:, :frames]
+    return masked & (torch.arange(frames) < torch.tensor(lengths)[:, None])
+
+
+def normalized(samples: Tensor) -> Tensor:
+    """[T] with mean 0 and variance 1, as Wav2Vec2FeatureExtractor has it."""
+    return (samples - samples.mean()) / (samples.var(unbiased=False) + 1e-7).sqrt()
+
+
+def frames_of(samples: int, config: Any) -> int:
+    """How many frames the convolutions of HuBERT and wav2vec 2.0 make of so many samples."""
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        samples = (samples - kernel) // stride + 1
+    return samples
+
+
+def wave_config(options: WaveOptions, dropout: float) -> dict[str, Any]:
+    """Keys that HubertConfig and Wav2Vec2Config share. A layer norm in the convolutions, since a group norm over time would see
+    the padding of a batch."""
+    return {
+        "hidden_size": options.hidden_size,
+        "num_hidden_layers": options.layers,
+        "num_attention_heads": options.heads,
+        "intermediate_size": options.ffn_size,
+        "conv_dim": [options.convolution_size] * 7,
+        "feat_extract_norm": "layer",
+        "conv_bias": True,
+        "hidden_dropout": dropout,
+        "attention_dropout": dropout,
+        "activation_dropout": 0.0,
+        "feat_proj_dropout": 0.0,
+        "layerdrop": 0.0,
+    }
+
+
+def loaders(parts: Parts, module: Pretraining, audio: dict[str, list[AudioFile]]) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Loaders of the train and the validation split, by length; `data.batch_positions` counts the network's frames.
+
+    Raises:
+        AlmError: no clip to train on.
+    """
+    config = parts.recipe
+    if not audio["train"]:
+        raise AlmError(f"recipe {config.name!r} has no clip of {SHORTEST_S} s or more to train on", "training clips with sound", "check data.corpora")
+
+    def make(file: AudioFile) -> tuple[AudioFile, Tensor]:
+        return file, module.read(prepare(read_audio(file), SAMPLE_RATE_HZ))
+
+    def collate(items: list[tuple[AudioFile, Tensor]]) -> Heard:
+        return Heard(*pad_frames([values for _, values in items]), [file for file, _ in items])
+
+    def load(split: str, *, shuffle: bool) -> DataLoader[Any]:
+        files = audio[split]
+        lengths = [round(seconds(file) * module.frame_rate_hz) for file in files]
+        return loader(files, lengths, config.data.batch_positions, collate, shuffle=shuffle, seed=config.train.seed, make=make)
+
+    return load("train", shuffle=True), load(config.data.validation_split, shuffle=False)
+
+
+def clips(parts: Parts) -> dict[str, list[AudioFile]]:
+    """Clips of the train and the validation split that are long enough for a masked span, repeated as their corpus says."""
+    validation = parts.recipe.data.validation_split
+    found: dict[str, list[AudioFile]] = {"train": [], validation: []}
+    for split, files in found.items():
+        for utterance, repeat in parts.repeated_utterances(split):
+            if utterance.audio is not None and seconds(utterance.audio) >= SHORTEST_S:
+                files += [utterance.audio] * (repeat if split == "train" else 1)
+    return found
+
+
+def seconds(file: AudioFile) -> float:
+    return duration_of(file.path) if file.duration_s is None else file.duration_s
+
+
+class CodeUse:
+    """Which codes targets used lately: how many, and their perplexity. The two by which a quantizer is judged.
+
+    Args:
+        window: of targets; older ones fade.
+    """
+
+    def __init__(self, codes: int, window: int = 20_000) -> None:
+        self.counts, self.window = torch.zeros(codes), window
+
+    def add(self, codes: Tensor) -> dict[str, float]:
+        """codes [N] int64 -> `codes_used`, the share of the codebook, and `perplexity`."""
+        self.counts = self.counts * max(0.0, 1 - len(codes) / self.window) + torch.bincount(codes.flatten().cpu(), minlength=len(self.counts))
+        shares = self.counts / self.counts.sum()
+        entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
+        return {"codes_used": float((self.counts > 0.5).float().mean()), "perplexity": float(entropy.exp())}
+

