@@ -128,6 +128,10 @@ class Backbone(Protocol):
         """hidden [..., D] -> scores over the joint vocabulary [..., V]."""
         ...
 
+    def block_scores(self, hidden: Tensor, start: int, stop: int) -> Tensor:
+        """The scores of ids [start, stop) alone, [..., stop - start]: of one codebook, where several stand side by side."""
+        ...
+
     def new_cache(self) -> Any:
         """The KV cache of one batch of requests; the caller holds it."""
         ...

@@ -81,7 +81,8 @@ def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "
         if wrong:
             raise AlmError(f"{manifest} line {number}: got {wrong[0]} {values[wrong[0]]!r}", "a string", "correct the line")
         audio = AudioFile(manifest.parent / values["audio"]) if values.get("audio") else None
-        yield Utterance(str(values["id"]), audio, *(values.get(name) or "" for name in ("text", "language", "speaker")), str(values["group"]))
+        text, language, speaker = (values.get(name) or "" for name in ("text", "language", "speaker"))
+        yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]))
     if empty:
         raise AlmError(f"got manifest {manifest} without a line", "at least one", "add lines")
 
@@ -94,8 +95,7 @@ def lines_of(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not manifest.is_file():
         raise AlmError(f"got manifest {manifest}, which does not exist", "a JSON-lines file", "check the path")
-    opened: IO[str] = gzip.open(manifest, "rt", encoding="utf-8") if manifest.suffix == ".gz" else manifest.open(encoding="utf-8")
-    with opened as file:
+    with _opened(manifest) as file:
         try:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
@@ -109,6 +109,10 @@ def lines_of(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, entry
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise AlmError(f"got manifest {manifest}, which cannot be read ({error})", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
+
+
+def _opened(path: Path) -> IO[str]:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
 
 
 def holds_cuts(manifest: Path) -> bool:

@@ -1,7 +1,8 @@
 """The joint vocabulary: the text tokenizer's ids, then named blocks of units. Knows ids and blocks, not what they mean.
 
 AudioPaLM (arXiv 2306.12925): the embedding matrix grows from t to t + a rows; audio tokens are the rows after the text.
-With K codebooks there is a block for each, and a frame is written as K ids in codebook order.
+With K codebooks there is a block for each; a layout (alm.api.layouts) says how the K ids of a frame stand in a sequence. Where
+they stand side by side, each block has one id more: that of a position at which its codebook has no code.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError, VocabularyMismatchError
+from alm.api.layouts import CodebookLayout
 from alm.api.types import Units
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from alm.api.interfaces import TextTokenizer
 
 SEPARATOR = "\n"
+FLATTENED = CodebookLayout()
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,17 @@ class JointVocabulary:
     Args:
         text_tokenizer: its ids stay as they are, rows [0, len(text_tokenizer)).
         units: the card of the tokenizer whose units get blocks, or None for a text-only model.
+        layout: how the codes of a frame stand in a sequence.
     """
 
-    def __init__(self, text_tokenizer: TextTokenizer, units: TokenizerCard | None) -> None:
-        self.text_tokenizer = text_tokenizer
+    def __init__(self, text_tokenizer: TextTokenizer, units: TokenizerCard | None, layout: CodebookLayout = FLATTENED) -> None:
+        self.text_tokenizer, self.layout = text_tokenizer, layout
         self.frame_rate_hz = units.frame_rate_hz if units else 0.0
         text = Block("text", 0, len(text_tokenizer), _text_fingerprint(text_tokenizer))
         self.unit_blocks: tuple[Block, ...] = ()
         if units:
-            self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * units.vocabulary_size, units.vocabulary_size, units.fingerprint) for k in range(units.codebooks))
+            size = units.vocabulary_size + bool(layout.delays)
+            self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * size, size, units.fingerprint) for k in range(units.codebooks))
         self.blocks = (text, *self.unit_blocks)
         self.separator_id = self._single_id(SEPARATOR)
         eos = getattr(text_tokenizer, "eos_token_id", None)
@@ -85,7 +90,8 @@ class JointVocabulary:
     @property
     def fingerprint(self) -> str:
         """Hash of all blocks; two vocabularies with the same one give every id the same meaning."""
-        return hashlib.sha256(json.dumps([asdict(block) for block in self.blocks]).encode()).hexdigest()[:16]
+        blocks = [asdict(block) for block in self.blocks]
+        return hashlib.sha256(json.dumps([blocks, self.layout.delays] if self.layout.delays else blocks).encode()).hexdigest()[:16]
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of a text; line breaks become spaces, since a line break ends a piece.
@@ -99,35 +105,65 @@ class JointVocabulary:
         kept = [i for i in ids if i < self.blocks[0].size]
         return self.text_tokenizer.decode(kept, skip_special_tokens=True).strip()
 
-    def unit_ids(self, units: Units) -> list[int]:
-        """Ids of units, K a frame.
+    @property
+    def empty_ids(self) -> tuple[int, ...]:
+        """Of each codebook, where codes stand side by side: the id of a position at which it has none."""
+        return tuple(block.start + block.size - 1 for block in self.unit_blocks) if self.layout.delays else ()
+
+    def unit_rows(self, units: Units) -> Tensor:
+        """Ids of units by position, [S, streams] int64.
 
         Raises:
             VocabularyMismatchError: units of another tokenizer.
         """
         self._check_units(units)
         starts = units.codes.new_tensor([block.start for block in self.unit_blocks])
-        return (units.codes + starts[:, None]).T.reshape(-1).tolist()
+        if not self.layout.delays:
+            return self.layout.interleave(units.codes + starts[:, None], 0)
+        return self.layout.interleave(units.codes, self.unit_blocks[0].size - 1) + starts
+
+    def unit_positions(self, seconds: float) -> int:
+        """Positions that so much sound takes."""
+        return self.layout.positions(round(seconds * self.frame_rate_hz), max(1, len(self.unit_blocks)))
 
     def units(self, ids: Many[int]) -> Units:
-        """Units of emitted ids; a last frame that is not whole is dropped."""
+        """Units of emitted ids, those of a position one after another; a last frame that is not whole is dropped."""
         import torch
 
         if not self.unit_blocks:
             raise AlmError("got ids to read as units", "a vocabulary with unit blocks", "use a recipe with a tokenizer")
-        k = len(self.unit_blocks)
+        streams = self.layout.streams
         kept = [i for i in ids if i >= self.unit_blocks[0].start]
-        codes = torch.tensor(kept[: len(kept) // k * k], dtype=torch.int64).reshape(-1, k).T
+        rows = torch.tensor(kept[: len(kept) // streams * streams], dtype=torch.int64).reshape(-1, streams)
         starts = torch.tensor([block.start for block in self.unit_blocks])
-        return Units(codes - starts[:, None], self.frame_rate_hz, self.unit_blocks[0].fingerprint)
+        codes = self.layout.deinterleave(rows, len(self.unit_blocks)) - starts[:, None]
+        return Units(codes, self.frame_rate_hz, self.unit_blocks[0].fingerprint)
 
-    def allowed(self, rule: SpanRule, position: int) -> Tensor:
-        """Bool mask [V] of the ids that may stand at `position` (counted from 0) of a span."""
+    def allowed(self, rule: SpanRule, position: int, ended: int = 0) -> Tensor:
+        """Bool mask [V] of the ids that may stand at `position` (counted from 0) of a span: of the first codebook, where several
+        stand side by side.
+
+        Args:
+            ended: positions since the first codebook had its last code, where later ones are delayed.
+        """
         import torch
 
         mask = torch.zeros(len(self), dtype=torch.bool)
         if rule.kind == "text":
             mask |= self._text_ids_mask()
+            mask[rule.stop_id] = position >= rule.min_ids
+        elif self.layout.tail:
+            if ended == self.layout.tail:
+                mask[rule.stop_id] = True
+                return mask
+            mask[self.empty_ids[0]] = ended > 0 or position >= rule.min_ids
+            if not ended and position < rule.max_ids - self.layout.tail:
+                mask[self.unit_blocks[0].start : self.empty_ids[0]] = True
+            elif not ended:
+                mask[self.empty_ids[0]] = True
+            return mask
+        elif self.layout.delays:
+            mask[self.unit_blocks[0].start : self.empty_ids[0]] = True
             mask[rule.stop_id] = position >= rule.min_ids
         else:
             k = len(self.unit_blocks)
@@ -138,6 +174,15 @@ class JointVocabulary:
             mask[:] = False
             mask[rule.stop_id] = True
         return mask
+
+    def has_code(self, book: int, position: int, ended: int) -> bool:
+        """Whether a codebook has a code at a position of a span, or none, where codes stand side by side.
+
+        Args:
+            ended: as for `allowed`, this position included.
+        """
+        delay = self.layout.delays[book]
+        return delay <= position and ended <= delay
 
     def _text_ids_mask(self) -> Tensor:
         """Text ids that stand for ordinary text: no special token, no line break. [V]"""

@@ -23,6 +23,7 @@ def _late(module: str, name: str) -> Callable[..., Any]:
 
 @hookimpl
 def register_tokenizers(register: Callable[..., None]) -> None:
+    from alm.components.codecs.cards import CODECS, CodecOptions, tokenizer_card
     from alm.components.encoders.cards import KINDS
     from alm.components.tokenizers.cards import TOKENIZER_OPTIONS, FrameTokenizerOptions, MfccOptions, frame_card, mfcc_card
 
@@ -30,6 +31,9 @@ def register_tokenizers(register: Callable[..., None]) -> None:
     load = _late("tokenizers.frames", "load_tokenizer")
     for kind in KINDS:
         register(kind.name, partial(load, kind), partial(frame_card, kind), TOKENIZER_OPTIONS.get(kind.name, FrameTokenizerOptions))
+    load_codec = _late("codecs.network", "load_tokenizer")
+    for name in CODECS:
+        register(name, partial(load_codec, name), partial(tokenizer_card, name), CodecOptions)
 
 
 @hookimpl
@@ -66,9 +70,11 @@ def register_tasks(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_vocoders(register: Callable[..., None]) -> None:
+    from alm.components.codecs.cards import CodecOptions, vocoder_card
     from alm.components.vocoders.cards import GriffinLimOptions, UnitVocosOptions, griffin_lim_card, unit_vocos_card
 
     register("unit-vocos", _late("vocoders.unit_vocos", "load_vocoder"), unit_vocos_card, UnitVocosOptions)
+    register("codec", _late("codecs.network", "load_vocoder"), vocoder_card, CodecOptions)
     register("griffin-lim", _late("vocoders.griffin_lim", "load_vocoder"), griffin_lim_card, GriffinLimOptions)
 
 

@@ -13,6 +13,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import Said
 from alm.api.types import SLOT_ID, Sequence, Slot
 from alm.api.vocabulary import JointVocabulary
+from alm.core.depth import DepthTransformer
 from alm.core.parts import Parts
 
 
@@ -23,12 +24,13 @@ class Model:
     backbone: Any
     projector: nn.Module | None
     vocabulary: JointVocabulary
+    depth: DepthTransformer | None = None
 
 
 def assemble(parts: Parts) -> Model:
     """The backbone with its vocabulary grown, and the projector if the recipe has an encoder."""
     backbone = parts.load("backbone")
-    vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None)
+    vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None, parts.layout)
     backbone.resize(len(vocabulary))
     reads_features = parts.has("encoder")
     projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None
@@ -39,7 +41,10 @@ def assemble(parts: Parts) -> Model:
             f"the {len(backbone.text_tokenizer)} pieces of the backbone's text tokenizer",
             "train the encoder's CTC head on this text tokenizer (train.options.text_tokenizer), or choose projector: stack-mlp",
         )
-    return Model(backbone, projector, vocabulary)
+    layout = parts.recipe.layout
+    has_depth = layout.depth_layers and vocabulary.layout.streams > 1
+    depth = DepthTransformer(backbone.card.hidden_size, vocabulary.layout.streams, layout.depth_layers, layout.depth_size) if has_depth else None
+    return Model(backbone, projector, vocabulary, depth)
 
 
 def text_pieces(text_tokenizer: Any) -> list[str]:
@@ -47,9 +52,13 @@ def text_pieces(text_tokenizer: Any) -> list[str]:
     return list(text_tokenizer.convert_ids_to_tokens(list(range(len(text_tokenizer)))))
 
 
-def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, slots: list[tuple[int, Slot]]) -> Tensor:
-    """ids [B, S] and the feature slots of its rows -> [B, S, D]."""
+def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, slots: list[tuple[int, Slot]], more: Tensor | None = None) -> Tensor:
+    """ids [B, S], further ids at the same positions [B, S, K - 1] and the feature slots of its rows -> [B, S, D]; the rows of all ids
+    at a position are added."""
     embeddings = backbone.embed(ids.clamp(min=0))
+    if more is not None:
+        there = more >= 0
+        embeddings = embeddings.index_put(tuple(there.nonzero().T[:2]), backbone.embed(more[there]), accumulate=True)
     if not slots:
         return embeddings
     assert projector is not None, "a format writes slots only where the recipe has an encoder"
@@ -77,4 +86,5 @@ def said_again(model: Model, sequence: Sequence) -> Said:
 def prompt_embeddings(model: Model, sequence: Sequence) -> Tensor:
     """One prompt -> [S, D]."""
     with torch.inference_mode():
-        return input_embeddings(model.backbone, model.projector, sequence.ids[None], [(0, slot) for slot in sequence.slots])[0]
+        more = None if sequence.more is None else sequence.more[None]
+        return input_embeddings(model.backbone, model.projector, sequence.ids[None], [(0, slot) for slot in sequence.slots], more)[0]

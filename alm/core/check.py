@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alm.api.errors import AlmError
+from alm.api.layouts import make_layout
 from alm.core.config import TaskConfig
 from alm.core.parts import Parts, component_card, load_task
 from alm.core.plugins import did_you_mean
@@ -94,8 +95,23 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 f"the {pieces} pieces of the backbone's text tokenizer",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
+    if "tokenizer" in cards and objective == "lm":
+        yield from _layout_fits(parts, cards["tokenizer"].codebooks)
     for task in recipe.data.tasks:
         yield from _task_fits(parts, task, cards)
+
+
+def _layout_fits(parts: Parts, codebooks: int) -> Iterator[Problem]:
+    layout = parts.recipe.layout
+    try:
+        made = make_layout(layout.kind, codebooks, layout.delays)
+    except AlmError as error:
+        yield error.got, error.wanted, error.fix
+        return
+    if layout.depth_layers and not made.delays:
+        yield f"got layout.depth_layers {layout.depth_layers} for {codebooks} codebooks one after another", "codebooks side by side", "write layout.kind: parallel or first-ahead"
+    if layout.depth_layers < 0 or layout.depth_size < 4 or layout.depth_size % 4:
+        yield f"got layout.depth_layers {layout.depth_layers} and depth_size {layout.depth_size}", "0 or more, and a multiple of 4", "correct the layout"
 
 
 def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from alm.api.errors import AlmError
 from alm.api.vocabulary import JointVocabulary
+from alm.core.assemble import Model
 from alm.core.config import PartConfig, RecipeConfig, to_yaml
 from alm.core.parts import Parts
 
@@ -27,23 +29,28 @@ def write_model_card(folder: Path, recipe: RecipeConfig) -> None:
     (folder / "README.md").write_text(text)
 
 
-def save_checkpoint(folder: Path, backbone: Any, projector: Any, vocabulary: JointVocabulary, parts: Parts, *, half: bool) -> None:
+def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> None:
     """A folder that is whole by itself: weights, vocabulary, recipe, and copies of every `dir:` source of its parts.
 
     Weights that training did not touch and a weight source still holds (a frozen LLM under LoRA) are not written.
     """
-    state = {f"backbone.{name}": value for name, value in trained_state(backbone, vocabulary).items()}
-    if projector is not None:
-        state |= {f"projector.{name}": value for name, value in projector.state_dict().items()}
+    state = {f"backbone.{name}": value for name, value in trained_state(model.backbone, model.vocabulary).items()}
+    for label, module in _beside_the_backbone(model).items():
+        state |= {f"{label}.{name}": value for name, value in module.state_dict().items()}
     state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone() for name, value in state.items()}
     save_file(state, folder / MODEL_FILE)
-    vocabulary.save(folder)
+    model.vocabulary.save(folder)
     copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in parts.recipe.parts.items()}
     train = dataclasses.replace(parts.recipe.train, init="")  # where training started is not there on another machine
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
 
 
-def load_state(folder: Path, backbone: Any, projector: Any, vocabulary: JointVocabulary) -> None:
+def _beside_the_backbone(model: Model) -> dict[str, nn.Module]:
+    """What is trained and saved with it."""
+    return {label: module for label, module in (("projector", model.projector), ("depth", model.depth)) if module is not None}
+
+
+def load_state(folder: Path, model: Model) -> None:
     """Reads model.safetensors into a model of the same vocabulary.
 
     Raises:
@@ -52,14 +59,14 @@ def load_state(folder: Path, backbone: Any, projector: Any, vocabulary: JointVoc
     """
     if not (folder / MODEL_FILE).exists():
         raise AlmError(f"got {folder}, which has no {MODEL_FILE}", "a checkpoint folder of alm", "train one with `alm train`")
-    vocabulary.check_saved(folder)
+    model.vocabulary.check_saved(folder)
     state = load_file(folder / MODEL_FILE)
-    targets = {f"backbone.{n}": p for n, p in backbone.state_dict(keep_vars=True).items()}
-    if projector is not None:
-        targets |= {f"projector.{n}": p for n, p in projector.state_dict(keep_vars=True).items()}
+    targets = {f"backbone.{n}": p for n, p in model.backbone.state_dict(keep_vars=True).items()}
+    for label, module in _beside_the_backbone(model).items():
+        targets |= {f"{label}.{n}": p for n, p in module.state_dict(keep_vars=True).items()}
     for name, value in state.items():
         if name == NEW_ROWS_KEY:
-            table = backbone.model.get_input_embeddings().weight
+            table = model.backbone.model.get_input_embeddings().weight
             table.data[-len(value) :] = value.to(table.dtype)
         elif name not in targets or targets[name].shape != value.shape:
             wanted = tuple(targets[name].shape) if name in targets else "no such weight"

@@ -92,6 +92,23 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class LayoutConfig:
+    """How the codes of a tokenizer with several codebooks stand in a sequence (alm.api.layouts).
+
+    Attributes:
+        kind: flattened, parallel, delayed or first-ahead.
+        delays: of each codebook for `delayed`, in place of 0, 1, 2, ...
+        depth_layers, depth_size: of the transformer that chooses the codes of a position one after another; 0 layers choose them
+            all at once.
+    """
+
+    kind: str = "flattened"
+    delays: tuple[int, ...] = ()
+    depth_layers: int = 0
+    depth_size: int = 128
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How long and how to train. Training stops at the first limit reached; 0 means no limit.
 
@@ -126,6 +143,7 @@ class RecipeConfig:
     name: str = ""
     description: str = ""
     parts: dict[str, PartConfig] = field(default_factory=dict)
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -256,7 +274,7 @@ def _build(kind: Any, content: dict[str, Any], where: str) -> Any:
         raise AlmError(f"{where}: {error}", f"all required keys of {kind.__name__}", "add the missing key") from error
 
 
-NESTED: dict[Any, Any] = {DataConfig: DataConfig, TrainConfig: TrainConfig}
+NESTED: dict[Any, Any] = {DataConfig: DataConfig, LayoutConfig: LayoutConfig, TrainConfig: TrainConfig}
 LISTS = {tuple[CorpusConfig, ...]: CorpusConfig, tuple[TaskConfig, ...]: TaskConfig}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
 from alm.api.tasks import HEAD_SHARE
-from alm.api.types import Audio, Utterance
+from alm.api.types import Audio, AudioFile, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline, Request, Result

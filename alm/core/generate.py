@@ -19,6 +19,8 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
 from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
 
+Depth = Callable[[Tensor, Tensor], Tensor]  # see alm.core.depth.DepthTransformer
+
 
 @dataclass
 class Progress:
@@ -28,6 +30,7 @@ class Progress:
     said: Said = None
     rule: int = 0
     position: int = 0
+    ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
     emitted: list[int] = field(default_factory=list)
     pieces: list[list[int]] = field(default_factory=lambda: [[]])  # the emitted ids by span, without stop ids
     decoder: Decoder | None = None  # of the span that is being emitted
@@ -36,14 +39,14 @@ class Progress:
     def done(self) -> bool:
         return self.rule >= len(self.plan)
 
-    def advance(self, chosen: int) -> None:
-        """Takes one emitted id; a stop id moves on to the next span."""
-        self.emitted.append(chosen)
-        if chosen == self.plan[self.rule].stop_id:
-            self.rule, self.position, self.decoder = self.rule + 1, 0, None
+    def advance(self, chosen: Many[int]) -> None:
+        """Takes the ids of one position; a stop id moves on to the next span."""
+        self.emitted += chosen
+        if chosen[0] == self.plan[self.rule].stop_id:
+            self.rule, self.position, self.ended, self.decoder = self.rule + 1, 0, 0, None
             self.pieces.append([])
         else:
-            self.pieces[-1].append(chosen)
+            self.pieces[-1] += chosen
             self.position += 1
 
     def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
@@ -68,6 +71,7 @@ def generate(
     on_step: Callable[[int], None] | None = None,
     unit_decoder: Decoder | None = None,
     said: Many[Said] = (),
+    depth: Depth | None = None,
 ) -> list[list[int]]:
     """Continues each prompt by its plan.
 
@@ -79,9 +83,11 @@ def generate(
         on_step: called with the number of requests still running, for a progress bar.
         unit_decoder: chooses in spans of units; `decoder` if not given.
         said: what each request is given to say again, for decoders that follow; see `alm.api.interfaces.FollowingDecoder`.
+        depth: where several codebooks stand side by side, gives the states from which all but the first are scored; without it
+            that is the backbone's own.
 
     Returns:
-        The emitted ids of each request, stop ids included.
+        The emitted ids of each request, stop ids included; those of one position stand one after another.
 
     Raises:
         AlmError: a prompt and plan that are longer than the backbone's positions.
@@ -90,7 +96,7 @@ def generate(
     if longest > backbone.card.max_positions:
         raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
     requests = [Progress(plan, given) for plan, given in zip(plans, said or [None] * len(plans), strict=True)]
-    for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder):
+    for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder, depth):
         if on_step:
             on_step(step)
     return [request.emitted for request in requests]
@@ -104,6 +110,7 @@ def generate_steps(
     decoder: Decoder,
     seed: int = 0,
     unit_decoder: Decoder | None = None,
+    depth: Depth | None = None,
 ) -> Iterator[int]:
     """One step of every running request at a time; yields how many still run. Results grow in `requests`."""
     padded, mask = _left_pad(embeddings)
@@ -117,24 +124,67 @@ def generate_steps(
         hidden = backbone.hidden(step_input, mask, cache)[:, -1]  # [B, D]
         scores = backbone.scores(hidden).float().cpu()  # [B, V]
         chosen = [
-            vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoders, generators[row], masks) for row, request in enumerate(requests)
+            [vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoders, generators[row], masks)] for row, request in enumerate(requests)
         ]
-        for request, index in zip(requests, chosen, strict=True):
+        if vocabulary.layout.streams > 1:
+            _choose_more(backbone, hidden, requests, chosen, vocabulary, decoders["units"], generators, depth)
+        step_input = _embed_all(backbone, chosen, device)
+        for request, ids in zip(requests, chosen, strict=True):
             if not request.done:
-                request.advance(index)
+                request.advance(ids)
         yield sum(not request.done for request in requests)
-        step_input = backbone.embed(torch.tensor(chosen, device=device)[:, None])  # [B, 1, D]
         mask = torch.cat([mask, mask.new_ones(len(requests), 1)], dim=1)
 
 
 def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, decoders: dict[str, Decoder], generator: torch.Generator, masks: dict) -> int:
     rule, position = request.plan[request.rule], request.position
     books = max(1, len(vocabulary.unit_blocks))
-    key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids)
+    key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids - vocabulary.layout.tail, position >= rule.max_ids, request.ended)
     if key not in masks:
-        masks[key] = vocabulary.allowed(rule, position)
+        masks[key] = vocabulary.allowed(rule, position, request.ended)
     decoder = request.span_decoder(decoders, vocabulary)
     return int(decoder.choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
+
+
+def _choose_more(
+    backbone: Backbone,
+    hidden: Tensor,
+    requests: list[Progress],
+    chosen: list[list[int]],
+    vocabulary: JointVocabulary,
+    decoder: Decoder,
+    generators: list[torch.Generator],
+    depth: Depth | None,
+) -> None:
+    """Adds the ids of the further codebooks to each position that holds units, and counts positions behind the first one's end."""
+    blocks, empty = vocabulary.unit_blocks, vocabulary.empty_ids
+    rows = [row for row, request in enumerate(requests) if not request.done and chosen[row][0] >= blocks[0].start]
+    for row in rows:
+        requests[row].ended += chosen[row][0] == empty[0]
+    if not rows:
+        return
+    states = hidden[rows]
+    for book, block in enumerate(blocks[1:], start=1):
+        if depth is not None:
+            so_far = torch.tensor([chosen[row] for row in rows], device=hidden.device)
+            states = depth(hidden[rows], backbone.embed(so_far))[:, -1]
+        scores = backbone.block_scores(states, block.start, block.start + block.size).float().cpu()
+        for row, score in zip(rows, scores, strict=True):
+            request = requests[row]
+            if vocabulary.has_code(book, request.position, request.ended):
+                score[-1] = float("-inf")
+                chosen[row].append(block.start + int(decoder.choose(score[None], generators[row])[0]))
+            else:
+                chosen[row].append(empty[book])
+
+
+def _embed_all(backbone: Backbone, chosen: list[list[int]], device: torch.device) -> Tensor:
+    """The ids of one position of each request -> [B, 1, D]; the rows of ids at one position are added."""
+    first = backbone.embed(torch.tensor([[ids[0]] for ids in chosen], device=device))
+    several = [row for row, ids in enumerate(chosen) if len(ids) > 1]
+    if several:
+        first[several] += backbone.embed(torch.tensor([chosen[row][1:] for row in several], device=device)).sum(1, keepdim=True)
+    return first
 
 
 def _left_pad(embeddings: Many[Tensor]) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alm.api.errors import AlmError
+from alm.api.layouts import CodebookLayout, make_layout
 from alm.api.tasks import DeclaredTask
 from alm.api.types import Utterance
 from alm.core.config import COMPONENT_KINDS, CorpusConfig, RecipeConfig, build_options
@@ -68,6 +69,12 @@ class Parts:
         """The loaded part."""
         part = self.recipe.part(kind)
         return load_component(self.found, COMPONENT_KINDS.get(kind, kind), part.use, part.options, self.context)
+
+    @property
+    def layout(self) -> CodebookLayout:
+        """How the codes of the recipe's tokenizer stand in a sequence."""
+        config = self.recipe.layout
+        return make_layout(config.kind, self.card("tokenizer").codebooks if self.has("tokenizer") else 1, config.delays)
 
     def task(self, use: str) -> Any:
         """One task, or the combination of several joined by spaces."""

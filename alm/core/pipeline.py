@@ -91,10 +91,10 @@ class Pipeline:
     @cached_property
     def model(self) -> Model:
         model = assemble(self.parts)
-        load_state(self.folder, model.backbone, model.projector, model.vocabulary)
-        model.backbone.eval()
-        if model.projector is not None:
-            model.projector.eval()
+        load_state(self.folder, model)
+        for module in (model.backbone, model.projector, model.depth):
+            if module is not None:
+                module.eval()
         return model
 
     @cached_property
@@ -307,7 +307,7 @@ class Pipeline:
             embeddings = [prompt_embeddings(model, prompt) for prompt in prompts]
         said = [said_again(model, prompt) for prompt in prompts]
         units = None if decoder else self.unit_decoder
-        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=units, said=said)
+        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=units, said=said, depth=model.depth)
         generated = time.perf_counter()
         segments = [self.prompt.decode(ids, sample, model.vocabulary) for ids, sample in zip(emitted, samples, strict=True)]
         audio = self._speak_all(requests, segments)

@@ -339,7 +339,9 @@ def _start(job: Job, fingerprint: str) -> None:
     found = json.loads((job.out / JOB_FILE).read_text())
     changed = [key for key in wanted if found.get(key) != wanted[key]]
     if changed:
-        raise AlmError(f"got folder {job.out} of a job with another {' and '.join(changed)}", "an empty folder, or one of this job", "choose another folder, or the options of that job")
+        raise AlmError(
+            f"got folder {job.out} of a job with another {' and '.join(changed)}", "an empty folder, or one of this job", "choose another folder, or the options of that job"
+        )
 
 
 def _quarantined(job: Job) -> list[Path]:
@@ -355,4 +357,3 @@ def _check_bad(job: Job, bad: int) -> None:
             f"at most {job.max_bad}",
             f"see {job.out / 'quarantine'}; repair them and add --retry, or go on with --max-bad {bad} or more",
         )
-

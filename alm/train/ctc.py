@@ -22,8 +22,8 @@ from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
-from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.encoders.adapter import load_head, save_adapter, save_head
+from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.mel import whisper_mel
 from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHead, label_classes
 from alm.core.assemble import text_pieces

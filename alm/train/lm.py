@@ -14,12 +14,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
-from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
@@ -75,6 +75,7 @@ class Batch:
     tasks: list[int] = field(default_factory=list)
     transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what it hears
     guides: list[Guide] = field(default_factory=list)
+    more: Tensor | None = None  # [B, S, K - 1] int64: further codebooks at the same position, -1 where there is none
 
 
 def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]] | None = None, guides: list[Guide] | None = None) -> Batch:
@@ -87,15 +88,19 @@ def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]]
             if span.kind in ("units", "features") and not bool(sequence.learn[span.start]):
                 heard[row, span.start : span.stop] = True
     slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
-    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, guides or [])
+    streams = [s.more for _, s in items if s.more is not None]
+    more = pad_sequence(streams, batch_first=True, padding_value=-1) if streams else None
+    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, guides or [], more)
 
 
 class LanguageModelTraining(pl.LightningModule):
-    """Backbone and projector under a next-id loss."""
+    """Backbone, projector and depth transformer under a next-id loss."""
 
-    def __init__(self, backbone: Any, projector: nn.Module | None, vocabulary: JointVocabulary, parts: Parts, options: LmOptions) -> None:
+    def __init__(self, model: Model, parts: Parts, options: LmOptions) -> None:
         super().__init__()
-        self.backbone, self.projector, self.vocabulary, self.parts, self.options = backbone, projector, vocabulary, parts, options
+        backbone, vocabulary = model.backbone, model.vocabulary
+        self.backbone, self.projector, self.depth = backbone, model.projector, model.depth
+        self.vocabulary, self.parts, self.options = vocabulary, parts, options
         self.train_config = parts.recipe.train
         hears = [parts.task(task.use).card.input.endswith("audio") for task in parts.recipe.data.tasks]
         self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
@@ -109,7 +114,7 @@ class LanguageModelTraining(pl.LightningModule):
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""
         ids = self._disturbed(batch) if augment else batch.ids
-        embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
+        embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots, batch.more)
         if augment and batch.slots and self.options.replace_frames:
             embeddings = self._disturbed_features(embeddings, batch.heard & (batch.ids == SLOT_ID))
         embeddings = F.dropout(embeddings, self.train_config.dropout, self.training)
@@ -118,7 +123,29 @@ class LanguageModelTraining(pl.LightningModule):
         hidden = F.dropout(states[learnt], self.train_config.dropout, self.training)
         targets = batch.ids[:, 1:][learnt]
         rows = learnt.nonzero()[:, 0]
-        return F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none"), targets, rows, states
+        losses = F.cross_entropy(self.backbone.scores(hidden).float(), targets, reduction="none")
+        if batch.more is not None:
+            further = self._further_losses(hidden, targets, batch.more[:, 1:][learnt])
+            losses, targets, rows = torch.cat([losses, further[0]]), torch.cat([targets, further[1]]), torch.cat([rows, rows[further[2]]])
+        return losses, targets, rows, states
+
+    def _further_losses(self, hidden: Tensor, first: Tensor, more: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropy of the further codebooks' ids at each position that has them, within their own block.
+
+        Args:
+            hidden, first, more: states [N, D], ids of the first codebook [N] and of the others [N, K - 1].
+
+        Returns:
+            Losses, ids and positions (of N), [M] each; a position without a code is as much to be learnt as one with.
+        """
+        where = (more[:, 0] >= 0).nonzero()[:, 0]
+        hidden, ids = hidden[where], torch.cat([first[:, None], more], 1)[where]
+        states = hidden[:, None].expand(-1, more.shape[1], -1) if self.depth is None else self.depth(hidden, self.backbone.embed(ids[:, :-1]))
+        losses = []
+        for book, block in enumerate(self.vocabulary.unit_blocks[1:], start=1):
+            scores = self.backbone.block_scores(states[:, book - 1], block.start, block.start + block.size)
+            losses.append(F.cross_entropy(scores.float(), ids[:, book] - block.start, reduction="none"))
+        return torch.cat(losses), ids[:, 1:].T.flatten(), where.repeat(more.shape[1])
 
     def ctc_loss(self, batch: Batch, states: Tensor) -> Tensor:
         """CTC of the transcripts over the states at heard frames; the text rows score the ids, a learnt row the blank."""
@@ -133,11 +160,12 @@ class LanguageModelTraining(pl.LightningModule):
     def _disturbed(self, batch: Batch) -> Tensor:
         """Ids with some heard and teacher-forced units and some teacher-forced text ids replaced at random; the targets stay
         true."""
-        ids, options = batch.ids.clone(), self.options
+        ids, options, blocks = batch.ids.clone(), self.options, self.vocabulary.unit_blocks
+        last_unit = len(self.vocabulary) if self.vocabulary.layout.streams == 1 else blocks[0].start + blocks[0].size
         for share, where in ((options.replace_frames, batch.heard), (options.replace_units, batch.learn)):
-            if share and self.vocabulary.unit_blocks:
+            if share and blocks:
                 hit = where & (ids >= self.first_unit) & (torch.rand(ids.shape, device=ids.device) < share)
-                ids[hit] = torch.randint(self.first_unit, len(self.vocabulary), (int(hit.sum()),), device=ids.device)
+                ids[hit] = torch.randint(self.first_unit, last_unit, (int(hit.sum()),), device=ids.device)
         if options.replace_text:
             text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
             hit = text & (torch.rand(ids.shape, device=ids.device) < options.replace_text)
@@ -182,14 +210,19 @@ class LanguageModelTraining(pl.LightningModule):
         return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
-        save_checkpoint(folder, self.backbone, self.projector, self.vocabulary, self.parts, half=self.options.half_precision_checkpoint)
+        save_checkpoint(folder, self._model, self.parts, half=self.options.half_precision_checkpoint)
 
     def load_part(self, folder: Path) -> None:
         """Starts from a checkpoint of the same vocabulary."""
-        load_state(folder, self.backbone, self.projector, self.vocabulary)
+        load_state(folder, self._model)
+
+    @property
+    def _model(self) -> Model:
+        return Model(self.backbone, self.projector, self.vocabulary, self.depth)
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
-        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.guides)
+        more = None if batch.more is None else batch.more.to(device)
+        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.guides, more)
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
@@ -224,7 +257,7 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     model = assemble(parts)
     if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
         model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
-    module = LanguageModelTraining(model.backbone, model.projector, model.vocabulary, parts, options)
+    module = LanguageModelTraining(model, parts, options)
     if options.rows_from_codebook:
         start_rows_from_codebook(model, parts.load("tokenizer"))
     prompt = parts.load("prompt")

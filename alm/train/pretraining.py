@@ -220,4 +220,3 @@ class CodeUse:
         shares = self.counts / self.counts.sum()
         entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
         return {"codes_used": float((self.counts > 0.5).float().mean()), "perplexity": float(entropy.exp())}
-

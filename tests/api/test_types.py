@@ -99,9 +99,9 @@ def test_numbers_that_cannot_be_spelt_stay_digits():
 def test_units_survive_the_vocabulary(codebooks, frames, size, seed):
     vocabulary = JointVocabulary(TEXT, TokenizerCard(16_000, 25, size, codebooks, fingerprint="f"))
     codes = torch.randint(size, (codebooks, frames), generator=torch.Generator().manual_seed(seed))
-    ids = vocabulary.unit_ids(Units(codes, 25, "f"))
+    ids = vocabulary.unit_rows(Units(codes, 25, "f")).flatten().tolist()
     assert torch.equal(vocabulary.units(ids).codes, codes)
-    assert all(vocabulary.blocks[0].size <= i < len(vocabulary) for i in ids)
+    assert len(ids) == codebooks * frames and all(vocabulary.blocks[0].size <= i < len(vocabulary) for i in ids)
 
 
 @given(st.text(alphabet="abc xyzéñж '", max_size=40))
@@ -129,7 +129,7 @@ def test_masks_keep_modalities_apart():
 def test_foreign_units_and_vocabularies_are_refused(tmp_path):
     mine = JointVocabulary(TEXT, TokenizerCard(16_000, 25, 8, fingerprint="mine"))
     with pytest.raises(VocabularyMismatchError, match="other"):
-        mine.unit_ids(Units(torch.zeros(1, 3, dtype=torch.int64), 25, "other"))
+        mine.unit_rows(Units(torch.zeros(1, 3, dtype=torch.int64), 25, "other"))
     mine.save(tmp_path)
     mine.check_saved(tmp_path)
     with pytest.raises(VocabularyMismatchError, match="units/0"):

@@ -89,3 +89,54 @@ def test_units_have_their_own_decoder():
     assert emit(1, sampler)[:7] == emit(2, sampler)[:7] == emit(1, None)[:7]
     assert emit(1, sampler)[7:] != emit(2, sampler)[7:]
     assert emit(1, None) == emit(2, None)
+
+
+@pytest.mark.parametrize("kind", ["parallel", "delayed", "first-ahead"])
+@pytest.mark.parametrize("with_depth", [False, True])
+def test_codebooks_side_by_side_obey_their_layout_and_equal_a_whole_pass(kind, with_depth):
+    """Greedy ids of every codebook are the best ones of a whole pass over prompt and answer, in each layout."""
+    from alm.api.layouts import make_layout
+    from alm.core.depth import DepthTransformer
+
+    torch.manual_seed(0)
+    backbone = fake_backbone()
+    vocabulary = JointVocabulary(backbone.text_tokenizer, TokenizerCard(16_000, 25, 6, 3, fingerprint="f"), make_layout(kind, 3))
+    backbone.resize(len(vocabulary))
+    backbone.eval()
+    depth = DepthTransformer(32, 3, layers=1, size=16).eval() if with_depth else None
+    stop, tail = vocabulary.separator_id, vocabulary.layout.tail
+    with torch.inference_mode():
+        prompts = [backbone.embed(torch.tensor([[5, 6, 7, 8]]))[0], backbone.embed(torch.tensor([[9, 10]]))[0]]
+    plan = [SpanRule("units", stop, 9, min_ids=2), SpanRule("text", stop, 3)]
+    emitted = generate(backbone, prompts, [plan, plan], vocabulary, Greedy(), depth=depth)
+    assert emitted[1] == generate(backbone, prompts[1:], [plan], vocabulary, Greedy(), depth=depth)[0]
+    for prompt, ids in zip(prompts, emitted, strict=True):
+        units = ids[: ids.index(stop)]
+        rows = torch.tensor(units).reshape(-1, 3)
+        assert 2 + tail <= len(rows) <= 9
+        found = vocabulary.units(units)
+        assert torch.equal(vocabulary.unit_rows(found), rows), "what was emitted is what the layout writes for these units"
+        assert found.num_frames == len(rows) - tail and int(found.codes.max()) < 6
+        with torch.inference_mode():
+            embedded = backbone.embed(rows).sum(1)
+            states = backbone.hidden(torch.cat([prompt, embedded])[None])[0][len(prompt) - 1 : -1]
+            for position, (state, row) in enumerate(zip(states, rows, strict=True)):
+                ended = int((rows[: position + 1, 0] == vocabulary.empty_ids[0]).sum())
+                for book in (1, 2):
+                    block = vocabulary.unit_blocks[book]
+                    own = state if depth is None else depth(state[None], backbone.embed(row[None, :book]))[0, -1]
+                    best = block.start + int(backbone.block_scores(own, block.start, block.start + block.size - 1).argmax())
+                    assert int(row[book]) == (best if vocabulary.has_code(book, position, ended) else vocabulary.empty_ids[book])
+
+
+def test_a_limit_leaves_room_for_the_delayed_codebooks():
+    from alm.api.layouts import make_layout
+
+    vocabulary = JointVocabulary(BACKBONE.text_tokenizer, TokenizerCard(16_000, 25, 6, 2, fingerprint="f"), make_layout("delayed", 2, (0, 3)))
+    rule = SpanRule("units", STOP, 8, min_ids=2)
+    first, empty = vocabulary.unit_blocks[0], vocabulary.empty_ids[0]
+    assert vocabulary.allowed(rule, 0).nonzero()[:, 0].tolist() == list(range(first.start, empty))
+    assert empty in vocabulary.allowed(rule, 4).nonzero()[:, 0].tolist()
+    assert vocabulary.allowed(rule, 5).nonzero()[:, 0].tolist() == [empty], "three positions are left for the second codebook"
+    assert vocabulary.allowed(rule, 6, ended=1).nonzero()[:, 0].tolist() == [empty]
+    assert vocabulary.allowed(rule, 8, ended=3).nonzero()[:, 0].tolist() == [STOP]

@@ -107,7 +107,19 @@ def test_models_without_a_trained_tokenizer_are_refused(workspace):
 def test_a_job_killed_at_any_moment_ends_with_the_same_bytes(cuts, small_model, tmp_path):
     """kill -9 at random moments, ten of them with ALM_ALL_CLIPS=1, two otherwise; then a run to the end."""
     tokenize(Job(cuts, tmp_path / "whole", str(small_model), shard_clips=1))
-    command = [sys.executable, "-c", "from alm.cli import main; main()", "tokenize", str(cuts), str(tmp_path / "killed"), "--model", str(small_model), "--shard-clips", "1", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from alm.cli import main; main()",
+        "tokenize",
+        str(cuts),
+        str(tmp_path / "killed"),
+        "--model",
+        str(small_model),
+        "--shard-clips",
+        "1",
+        "--json",
+    ]
     chance = random.Random(0)
     stopped = []
     for _ in range(10 if os.environ.get("ALM_ALL_CLIPS") else 2):

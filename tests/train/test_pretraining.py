@@ -101,7 +101,9 @@ def test_a_pretrained_encoder_resumes_and_yields_a_tokenizer(workspace, small_co
 
     data = f"data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}]}}\n"
     if objective == "hubert":
-        train(write_recipe(workspace, "pretrain-mfcc", f"name: pretrain-mfcc\nparts:\n  tokenizer: {{use: mfcc, clusters: 20}}\n{data}train: {{objective: kmeans}}\n"), [], quiet=True)
+        train(
+            write_recipe(workspace, "pretrain-mfcc", f"name: pretrain-mfcc\nparts:\n  tokenizer: {{use: mfcc, clusters: 20}}\n{data}train: {{objective: kmeans}}\n"), [], quiet=True
+        )
     name = recipe(workspace, small_corpus, objective)
     train(name, ["train.steps=3"], quiet=True)
     folder = train(name, [], quiet=True)

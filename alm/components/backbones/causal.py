@@ -66,6 +66,10 @@ class CausalBackbone(nn.Module):
     def scores(self, hidden: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(hidden)
 
+    def block_scores(self, hidden: Tensor, start: int, stop: int) -> Tensor:
+        output = self.model.get_output_embeddings()
+        return nn.functional.linear(hidden, output.weight[start:stop], None if output.bias is None else output.bias[start:stop])
+
     def new_cache(self) -> DynamicCache:
         return DynamicCache()
 

@@ -263,7 +263,12 @@ def mel_sizes(name: str, model_type: str, source: str, options: FrameOptions, co
     """Networks on stacked log-mel frames: a Conformer."""
     config = read_config(options, context, name, model_type)
     return Sizes(
-        config.get("hidden_size", 1024), config.get("num_hidden_layers", 24), MEL_RATE_HZ / mel_stack(config, read_json(options, context, "preprocessor_config.json")), True, "", source
+        config.get("hidden_size", 1024),
+        config.get("num_hidden_layers", 24),
+        MEL_RATE_HZ / mel_stack(config, read_json(options, context, "preprocessor_config.json")),
+        True,
+        "",
+        source,
     )
 
 

@@ -8,15 +8,12 @@ paper marks the end of a piece is not published; here it is a line break, and th
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from typing import TYPE_CHECKING
 
 from alm.api.cards import PromptFormatCard
-from alm.api.errors import AlmError, UnknownNameError
-from alm.api.types import SLOT_ID, Features, Sample, Segment, Sequence, Slot, Span, Units
+from alm.api.errors import UnknownNameError
+from alm.api.types import Sample, Segment, Sequence
 from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
-
-if TYPE_CHECKING:
-    from typing import Literal
+from alm.api.writer import SequenceWriter
 
 LANGUAGES = {
     "en": "English",
@@ -67,7 +64,7 @@ class AudioPalmFormat:
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
         """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
-        max_units = round(MAX_AUDIO_S * vocabulary.frame_rate_hz) * max(1, len(vocabulary.unit_blocks))
+        max_units = vocabulary.unit_positions(MAX_AUDIO_S)
         rules = []
         for index, (modality, language) in enumerate(sample.emits):
             again = {"renders": _rendered(sample, index), "language": language}
@@ -90,8 +87,8 @@ class AudioPalmFormat:
             segments.append(Segment(content, True, language))
         return segments
 
-    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary) -> _Writer:
-        writer = _Writer(vocabulary)
+    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary) -> SequenceWriter:
+        writer = SequenceWriter(vocabulary)
         writer.ids(vocabulary.text_ids(self.header(sample)), "tag", learn=False)
         for segment in (s for s in sample.segments() if not s.learn):
             writer.segment(segment)
@@ -108,36 +105,3 @@ def _rendered(sample: Sample, index: int) -> int | None:
     given = [segment for segment in sample.segments() if not segment.learn]
     says_it = len(given) == 1 and given[0].language == language and given[0].modality != modality
     return GIVEN if says_it else None
-
-
-class _Writer:
-    """Collects ids, loss mask, slots and spans."""
-
-    def __init__(self, vocabulary: JointVocabulary) -> None:
-        self.vocabulary = vocabulary
-        self._ids: list[int] = []
-        self._learn: list[bool] = []
-        self._slots: list[Slot] = []
-        self._spans: list[Span] = []
-
-    def ids(self, ids: Many[int], kind: Literal["tag", "text", "units", "features", "end"], *, learn: bool) -> None:
-        self._spans.append(Span(len(self._ids), len(self._ids) + len(ids), kind))
-        self._ids += ids
-        self._learn += [learn] * len(ids)
-
-    def segment(self, segment: Segment) -> None:
-        content = segment.content
-        if isinstance(content, str):
-            self.ids(self.vocabulary.text_ids(" " + content), "text", learn=segment.learn)
-        elif isinstance(content, Units):
-            self.ids(self.vocabulary.unit_ids(content), "units", learn=segment.learn)
-        elif isinstance(content, Features):
-            self._slots.append(Slot(len(self._ids), content))
-            self.ids([SLOT_ID] * content.num_slots, "features", learn=False)
-        else:
-            raise AlmError(f"got {type(content).__name__} in a prompt", "text, Units or Features", "tokenize or encode the audio first")
-
-    def sequence(self) -> Sequence:
-        import torch
-
-        return Sequence(torch.tensor(self._ids), torch.tensor(self._learn), tuple(self._slots), tuple(self._spans))

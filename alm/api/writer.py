@@ -1,0 +1,56 @@
+"""Pieces of a prompt -> a Sequence: ids, loss mask, slots, spans. What every prompt format writes with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from typing import Literal
+
+from alm.api.errors import AlmError
+from alm.api.types import SLOT_ID, Features, Segment, Sequence, Slot, Span, Units
+from alm.api.vocabulary import JointVocabulary
+
+
+class SequenceWriter:
+    """Collects what a format writes, in order."""
+
+    def __init__(self, vocabulary: JointVocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._ids: list[int] = []
+        self._more: list[list[int]] = []
+        self._learn: list[bool] = []
+        self._slots: list[Slot] = []
+        self._spans: list[Span] = []
+
+    def ids(self, ids: Many[int], kind: Literal["tag", "text", "units", "features", "end"], *, learn: bool) -> None:
+        """Ids of one kind, one a position."""
+        self._rows([[index] for index in ids], kind, learn)
+
+    def segment(self, segment: Segment) -> None:
+        """Text, units or features, as the vocabulary writes them; the loss covers what is to be learnt.
+
+        Raises:
+            AlmError: audio that is still to be tokenized or encoded.
+        """
+        content = segment.content
+        if isinstance(content, str):
+            self.ids(self.vocabulary.text_ids(" " + content), "text", learn=segment.learn)
+        elif isinstance(content, Units):
+            self._rows(self.vocabulary.unit_rows(content).tolist(), "units", segment.learn)
+        elif isinstance(content, Features):
+            self._slots.append(Slot(len(self._ids), content))
+            self.ids([SLOT_ID] * content.num_slots, "features", learn=False)
+        else:
+            raise AlmError(f"got {type(content).__name__} in a prompt", "text, Units or Features", "tokenize or encode the audio first")
+
+    def _rows(self, rows: list[list[int]], kind: Literal["tag", "text", "units", "features", "end"], learn: bool) -> None:
+        others = self.vocabulary.layout.streams - 1
+        self._spans.append(Span(len(self._ids), len(self._ids) + len(rows), kind))
+        self._ids += [row[0] for row in rows]
+        self._more += [row[1:] or [-1] * others for row in rows]
+        self._learn += [learn] * len(rows)
+
+    def sequence(self) -> Sequence:
+        import torch
+
+        more = torch.tensor(self._more, dtype=torch.int64).reshape(len(self._ids), -1) if self.vocabulary.layout.streams > 1 else None
+        return Sequence(torch.tensor(self._ids), torch.tensor(self._learn), tuple(self._slots), tuple(self._spans), more)
