@@ -243,6 +243,36 @@ def evaluate(
 
 
 @app.command()
+def manifest(
+    source: Annotated[Path, typer.Argument(help="lhotse cuts, JSON lines, a Kaldi or Hugging Face audio folder, or WebDataset shards.")],
+    target: Annotated[Path, typer.Argument(help="What to write: NAME.jsonl.gz (lhotse cuts), NAME.jsonl, or a folder.")],
+    to: Annotated[str, typer.Option(help="cuts, lines, kaldi, audio-folder or webdataset; by the name if not given.")] = "",
+) -> None:
+    """Turn a manifest of one kind into another."""
+    from alm.core.manifests import read_cuts, write_cuts
+
+    print(f"{write_cuts(read_cuts(source, target.parent / 'audio'), target, to)} clips: {target}")
+
+
+@app.command()
+def convert_codebook(
+    source: Annotated[Path, typer.Argument(help="A k-means of scikit-learn that joblib wrote, as fairseq publishes them.")],
+    folder: Annotated[Path, typer.Argument(help="Where the codebook is written; a recipe names it as `codebook: dir:FOLDER`.")],
+) -> None:
+    """Turn a published k-means file into a codebook, without running what is pickled in it."""
+    import torch
+
+    from alm.components.codebook import Codebook
+    from alm.core.files import atomic_folder
+    from alm.core.joblib_reader import read_centroids
+
+    codebook = Codebook(torch.from_numpy(read_centroids(source).copy()))
+    with atomic_folder(folder) as temporary:
+        codebook.save(temporary)
+    print(f"{codebook.size} clusters of {codebook.centroids.shape[1]} features, fingerprint {codebook.fingerprint}: {folder}")
+
+
+@app.command()
 def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the package is made.")] = Path()) -> None:
     """Make a plugin package: a tokenizer, a task, tests and a recipe to start from."""
     from alm.core.scaffold import new_plugin as make

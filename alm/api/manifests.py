@@ -62,7 +62,7 @@ def cut_audio(cut: MonoCut, manifest: Path) -> AudioFile:
 
 def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "language")) -> Iterator[Utterance]:
     """JSON lines with `audio`, `text`, `language`, `speaker`, `id` and `group`, read one by one; audio paths start from the
-    file's folder. A line without `id` or `group` has its number.
+    file's folder, `offset_s` and `duration_s` name a part of a file. A line without `id` or `group` has its number.
 
     Args:
         required: keys that each line must have.
@@ -80,7 +80,10 @@ def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "
         wrong = [name for name in ("audio", "text", "language", "speaker") if not isinstance(values.get(name, "") if name in required else values.get(name) or "", str)]
         if wrong:
             raise AlmError(f"{manifest} line {number}: got {wrong[0]} {values[wrong[0]]!r}", "a string", "correct the line")
-        audio = AudioFile(manifest.parent / values["audio"]) if values.get("audio") else None
+        part = (values.get("offset_s") or 0.0, values.get("duration_s"))
+        if not isinstance(part[0], int | float) or not isinstance(part[1], int | float | None) or part[0] < 0 or part[1] is not None and part[1] <= 0:
+            raise AlmError(f"{manifest} line {number}: got offset_s {part[0]!r} and duration_s {part[1]!r}", "seconds, 0 or more and above 0", "correct the line")
+        audio = AudioFile(manifest.parent / values["audio"], *part) if values.get("audio") else None
         text, language, speaker = (values.get(name) or "" for name in ("text", "language", "speaker"))
         yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]))
     if empty:
@@ -107,8 +110,10 @@ def lines_of(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if not isinstance(entry, dict):
                     raise AlmError(f"{manifest} line {number}: got {line.strip()[:60]}", "a JSON object", "correct the line")
                 yield number, entry
-        except (UnicodeDecodeError, OSError, EOFError) as error:
-            raise AlmError(f"got manifest {manifest}, which cannot be read ({error})", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
+        except UnicodeDecodeError as error:
+            raise AlmError(f"got manifest {manifest}, which is not UTF-8", "a JSON-lines file in UTF-8", "save it as UTF-8") from error
+        except (OSError, EOFError) as error:
+            raise AlmError(f"got manifest {manifest}, which cannot be read ({error})", "JSON lines, plain or as gzip", "write it again") from error
 
 
 def _opened(path: Path) -> IO[str]:

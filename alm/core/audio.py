@@ -70,13 +70,23 @@ def duration_of(path: Path) -> float:
     """Seconds of a file by its header.
 
     Raises:
+        AlmError: as `header_of`.
+    """
+    rate, _, samples = header_of(path)
+    return samples / rate
+
+
+def header_of(path: Path) -> tuple[int, int, int]:
+    """Sample rate in Hz, channels and samples a channel by a file's header.
+
+    Raises:
         AlmError: a file that is missing, empty or unreadable, or whose header `read_audio` would refuse.
     """
     _check_file(path)
     try:
         with sf.SoundFile(path) as file:
             _check_header(file, path)
-            return float(file.frames / file.samplerate)
+            return file.samplerate, file.channels, file.frames
     except (sf.SoundFileError, OSError) as error:
         raise _undecodable(path, error) from error
 

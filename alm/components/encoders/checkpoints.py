@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +13,17 @@ from safetensors import SafetensorError
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.components.encoders.cards import FrameOptions
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """transformers lists every weight that a network does not use: heads, and layers behind the last that is wanted."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    was, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was
 
 
 def load_layers(options: FrameOptions, context: LoadContext) -> Any:
@@ -25,7 +39,8 @@ def load_layers(options: FrameOptions, context: LoadContext) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder)
         config.num_hidden_layers = max(options.layers)
-        model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+        with _without_report():
+            model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
     missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
