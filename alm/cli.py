@@ -50,6 +50,7 @@ def plugins(
     registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
     registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
     registered += [(plugin, f"model {model}") for plugin, model, _ in found.models]
+    registered += [(plugin, f"engine {engine}") for plugin, engine, _ in found.engines]
     registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demo_tabs]
     listing = {name: {"version": version, "components": [what for plugin, what in registered if plugin == name]} for name, version in found.versions.items()}
     if as_json:
@@ -89,12 +90,13 @@ def tokenize(
     batch_s: Annotated[float, typer.Option(help="Manifest: seconds of sound in a batch.")] = 120.0,
     shard_clips: Annotated[int, typer.Option(help="Manifest: clips in a shard.")] = 1000,
     max_bad: Annotated[int, typer.Option(help="Manifest: clips that may be set aside before the job fails.")] = 0,
+    engine: Annotated[str, typer.Option(help="Manifest: a registered engine, e.g. ray; this process if not given.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Manifest: try the clips that were set aside again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Turn sound files into units; or a whole manifest into lhotse shards and JSON lines, resumable at any moment."""
     if inputs[0].name.endswith((".jsonl", ".jsonl.gz")):
-        _tokenize_manifest(inputs, model, device, precision, batch_s, shard_clips, max_bad, retry, as_json)
+        _tokenize_manifest(inputs, model, device, precision, batch_s, shard_clips, max_bad, engine, retry, as_json)
         return
     from alm.core.audio import prepare, read_audio
     from alm.core.devices import pick_device
@@ -109,7 +111,9 @@ def tokenize(
             print(f"{path}: {units.num_frames} units at {units.frame_rate_hz:g} Hz\n" + "\n".join(" ".join(map(str, row)) for row in units.codes.tolist()))
 
 
-def _tokenize_manifest(inputs: list[Path], model: str, device: str, precision: str, batch_s: float, shard_clips: int, max_bad: int, retry: bool, as_json: bool) -> None:
+def _tokenize_manifest(
+    inputs: list[Path], model: str, device: str, precision: str, batch_s: float, shard_clips: int, max_bad: int, engine: str, retry: bool, as_json: bool
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -134,7 +138,7 @@ def _tokenize_manifest(inputs: list[Path], model: str, device: str, precision: s
             heard_s += seconds
             progress.update(bar, advance=clips, speed=f"{heard_s / (time.monotonic() - started):.1f} x real time")
 
-        report = tokenize(job, on_clips=on_clips, retry=retry)
+        report = tokenize(job, engine, on_clips, retry=retry)
     elapsed_s = time.monotonic() - started
     if as_json:
         print(json.dumps({"clips": report.clips, "bad": report.bad, "seconds_of_sound": report.seconds, "elapsed_s": elapsed_s, "out": str(job.out)}))

@@ -80,5 +80,10 @@ def register_models(register: Register) -> Any:
 
 
 @hookspec
+def register_engines(register: Register) -> Any:
+    """Where `alm tokenize` runs: `register(name, run)`; `run` is an alm.api.engines.Engine."""
+
+
+@hookspec
 def register_demo_tabs(register: Register) -> Any:
     """A tab of the Gradio page: `register(title, build)`; `build(pipeline)` is called inside a gr.Blocks."""

@@ -99,7 +99,9 @@ def check_backbone(backbone: Any) -> None:
     first = backbone.hidden(embeddings[:, :3], torch.ones(1, 3, dtype=torch.bool), cache)
     last = backbone.hidden(embeddings[:, 3:], torch.ones(1, 4, dtype=torch.bool), cache)
     assert torch.allclose(torch.cat([first, last], 1), whole, atol=1e-4), "a cached step differs from a whole pass"
-    assert backbone.scores(whole).shape == (1, 4, size + 7), "scores do not cover the vocabulary"
+    scores = backbone.scores(whole)
+    assert scores.shape == (1, 4, size + 7), "scores do not cover the vocabulary"
+    assert torch.allclose(backbone.block_scores(whole, 3, 9), scores[..., 3:9], atol=1e-5), "block_scores differ from scores"
 
 
 def check_prompt_format(prompt: Any, vocabulary: Any) -> None:

@@ -23,9 +23,11 @@ NEEDS = {
     "best-rq": (),
     "hubert": ("tokenizer",),
     "wav2vec2": (),
+    "encoder-ctc": ("encoder",),
 }
+AUDIO_FORMS = ("units", "features", "both")
 AT_ONCE = ("kmeans", "bpe")  # objectives that fit in one go and need no limit
-TRAINS = {"ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder"}
+TRAINS = {"ctc": "encoder", "encoder-ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder"}
 
 
 def check_recipe(parts: Parts) -> list[Problem]:
@@ -175,12 +177,12 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
     for metric in card.metrics:
         if metric not in parts.found.names("metric"):
             yield f"task {task.use!r}: got metric {metric!r}", "a registered metric", did_you_mean(metric, parts.found.names("metric"))
-    if task.audio not in ("units", "features"):
-        yield f"task {task.use!r}: got audio {task.audio!r}", "units or features", did_you_mean(task.audio, ("units", "features"))
+    if task.audio not in AUDIO_FORMS:
+        yield f"task {task.use!r}: got audio {task.audio!r}", f"one of {', '.join(AUDIO_FORMS)}", did_you_mean(task.audio, AUDIO_FORMS)
     if task.clause_characters < 0 or task.clause_characters and not (card.input.endswith("text") and len(card.outputs) == 1 and "audio" in card.outputs[0]):
         yield f"task {task.use!r}: got clause_characters {task.clause_characters}", "0, or above it for a task from text to speech alone", "remove it"
-    takes_units = card.input.endswith("audio") and task.audio == "units" or "head" in card.input
+    takes_units = card.input.endswith("audio") and task.audio in ("units", "both") or "head" in card.input
     if (takes_units or any("audio" in piece for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
         yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"
-    if card.input.endswith("audio") and task.audio == "features" and "encoder" not in parts.recipe.parts:
+    if card.input.endswith("audio") and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
         yield f"task {task.use!r} reads features", "parts.encoder", "add `encoder: {use: NAME}` under parts"

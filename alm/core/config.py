@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alm.api.errors import AlmError, UnknownNameError
 from alm.core.plugins import Registry, did_you_mean, registry
 
-OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2")
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder", "unit_decoder")
@@ -56,7 +56,8 @@ class TaskConfig:
     Attributes:
         weight: share of samples, relative to the other tasks.
         source, target: languages to use; empty means all.
-        audio: "units" or "features": how source audio enters the model; "" as `data.audio` says.
+        audio: "units", "features" or "both" (features, then units: Kimi-Audio, arXiv 2504.18425): how source audio enters the
+            model; "" as `data.audio` says.
         clause_characters: a text that is longer is spoken clause by clause, as a model trained on short texts needs it; 0
             leaves every text whole. For tasks that turn text into speech alone.
     """
@@ -74,7 +75,7 @@ class DataConfig:
     """What is trained on.
 
     Attributes:
-        audio: how tasks hear that say nothing of their own: as "units" of the tokenizer or "features" of the encoder.
+        audio: how tasks hear that say nothing of their own: as "units" of the tokenizer, "features" of the encoder, or "both".
     """
 
     corpora: tuple[CorpusConfig, ...] = ()

@@ -25,7 +25,7 @@ WANTED = "a k-means of scikit-learn that joblib or pickle wrote"
 class _Shell:
     """Stands for any object: takes every argument, does nothing, keeps its state."""
 
-    def __new__(cls, *arguments: Any, **named: Any) -> _Shell:
+    def __new__(cls, *arguments: Any, **named: Any) -> _Shell:  # noqa: ARG004
         return super().__new__(cls)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -72,10 +72,11 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Py
 
     def load_build(self) -> None:
         super().load_build()
-        if isinstance(self.stack[-1], _StoredArray):
-            self.stack[-1] = self.stack[-1].read(self._file_of_arrays)
+        stack: list[Any] = self.stack  # type: ignore[attr-defined]
+        if isinstance(stack[-1], _StoredArray):
+            stack[-1] = stack[-1].read(self._file_of_arrays)
 
-    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]
 
 
 def read_centroids(path: Path) -> np.ndarray:

@@ -50,7 +50,7 @@ def read_cuts(source: Path, unpacked: Path) -> Iterator[Any]:
         raise AlmError(f"got source {source}", wanted, "check the path")
 
 
-def _cut(name: str, audio: AudioFile, text: str = "", language: str = "", speaker: str = "", custom: dict[str, Any] | None = None) -> Any:
+def cut_of(name: str, audio: AudioFile, text: str = "", language: str = "", speaker: str = "", custom: dict[str, Any] | None = None) -> Any:
     """A cut of a sound file, or of a part of it; reads the file's header."""
     from lhotse import AudioSource, Recording, SupervisionSegment
     from lhotse.cut import MonoCut
@@ -72,7 +72,7 @@ def _from_cuts(source: Path) -> Iterator[Any]:
 def _from_lines(source: Path) -> Iterator[Any]:
     for utterance in utterances_from_lines(source, ("audio",)):
         assert utterance.audio is not None
-        yield _cut(utterance.id, utterance.audio, utterance.text, utterance.language, utterance.speaker, {"prompt": utterance.group})
+        yield cut_of(utterance.id, utterance.audio, utterance.text, utterance.language, utterance.speaker, {"prompt": utterance.group})
 
 
 def _from_kaldi(source: Path) -> Iterator[Any]:
@@ -89,7 +89,8 @@ def _from_kaldi(source: Path) -> Iterator[Any]:
         except (KeyError, IndexError, ValueError) as error:
             raise AlmError(f"got segment {name} {value} in {source}", "a recording of wav.scp, its start and its end in seconds", "correct the line") from error
         audio = AudioFile(source / path, start, end - start if table["segments"] else None)
-        yield _cut(name, audio, *(table[file].get(name, "") for file in ("text", "utt2lang", "utt2spk")))
+        text, language, speaker = (table[file].get(name, "") for file in ("text", "utt2lang", "utt2spk"))
+        yield cut_of(name, audio, text, language, speaker)
 
 
 def _kaldi_table(path: Path) -> dict[str, str]:
@@ -104,7 +105,7 @@ def _from_audio_folder(source: Path) -> Iterator[Any]:
         if not isinstance(entry.get("file_name"), str):
             raise AlmError(f"{source} metadata line {number}: no file_name", "the name of a sound file", "correct the line")
         text = next((str(entry[key]) for key in TEXT_KEYS if entry.get(key)), "")
-        yield _cut(entry["file_name"], AudioFile(source / entry["file_name"]), text, str(entry.get("language") or ""), str(entry.get("speaker") or ""))
+        yield cut_of(entry["file_name"], AudioFile(source / entry["file_name"]), text, str(entry.get("language") or ""), str(entry.get("speaker") or ""))
 
 
 def _metadata(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -134,7 +135,7 @@ def _from_webdataset(shards: list[Path], unpacked: Path) -> Iterator[Any]:
                     if f"{stem}.txt" in members:
                         about["text"] = _member(tar, members[f"{stem}.txt"]).decode().strip()
                     text = next((str(about[key]) for key in TEXT_KEYS if about.get(key)), "")
-                    yield _cut(stem, AudioFile(target), text, str(about.get("language") or ""), str(about.get("speaker") or ""))
+                    yield cut_of(stem, AudioFile(target), text, str(about.get("language") or ""), str(about.get("speaker") or ""))
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             if isinstance(error, AlmError):
                 raise

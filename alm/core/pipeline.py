@@ -289,14 +289,18 @@ class Pipeline:
         audio = read_audio(content) if isinstance(content, AudioFile) else content
         placeholder = Utterance("request", AudioFile(Path()), "", request.source)
         sample = task.request(placeholder, request.target)
-        encoded = self._hear(audio, config, continues=task.card.input.endswith("head"))
-        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=encoded) for s in t.segments)) for t in sample.turns)
+        heard = self._hear(audio, config, continues=task.card.input.endswith("head"))
+        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=content) for s in t.segments for content in heard)) for t in sample.turns)
         return dataclasses.replace(sample, turns=turns)
 
-    def _hear(self, audio: Audio, config: TaskConfig, *, continues: bool) -> Any:
-        if config.audio == "features" and not continues:
-            return self.encoder.encode([prepare(audio, self.encoder.card.sample_rate_hz)])[0]
-        return self.tokenize(audio)
+    def _hear(self, audio: Audio, config: TaskConfig, *, continues: bool) -> list[Any]:
+        """The sound as its task hears it: features, units, or both in this order."""
+        heard: list[Any] = []
+        if config.audio in ("features", "both") and not continues:
+            heard += self.encoder.encode([prepare(audio, self.encoder.card.sample_rate_hz)])
+        if config.audio != "features" or continues:
+            heard.append(self.tokenize(audio))
+        return heard
 
     def _run(self, requests: Many[Request], samples: Many[Sample], decoder: Any, seed: int) -> Iterator[Result]:
         started = time.perf_counter()

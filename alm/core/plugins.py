@@ -65,6 +65,7 @@ class Registry:
     components: list[Component] = field(default_factory=list)
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     models: list[tuple[str, str, Path]] = field(default_factory=list)
+    engines: list[tuple[str, str, Callable[..., Any]]] = field(default_factory=list)
     demo_tabs: list[tuple[str, str, Callable[..., Any]]] = field(default_factory=list)
 
     def add(self, name: str, load: Callable[[], Any], version: str = "") -> None:
@@ -89,10 +90,11 @@ class Registry:
             self.broken[label] = BrokenPlugin(label, version, f"{type(error).__name__}: {error}", traceback.format_exc())
             return
         self.versions[label] = version
-        components, folders, models, tabs = collected
+        components, folders, models, engines, tabs = collected
         self.components += components
         self.recipe_folders += folders
         self.models += models
+        self.engines += engines
         self.demo_tabs += tabs
 
     def find(self, kind: str, name: str) -> Component:
@@ -124,6 +126,17 @@ class Registry:
         known = [model for _, model, _ in self.models]
         raise UnknownNameError(f"got model {name!r}", "a registered model or a checkpoint folder", did_you_mean(name, known) + self._broken_hint())
 
+    def engine(self, name: str) -> Callable[..., Any]:
+        """A registered engine of tokenizing jobs."""
+        hits = [run for plugin, engine, run in self.engines if name in (engine, f"{plugin}/{engine}")]
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            owners = [f"{plugin}/{engine}" for plugin, engine, _ in self.engines if engine == name]
+            raise AlmError(f"engine {name!r} is registered by several plugins", "one of them", "write " + " or ".join(owners))
+        known = [engine for _, engine, _ in self.engines]
+        raise UnknownNameError(f"got engine {name!r}", "a registered engine", did_you_mean(name, known) + self._broken_hint())
+
     def _broken_hint(self) -> str:
         return f" (set aside: {', '.join(sorted(self.broken))}; see `alm plugins`)" if self.broken else ""
 
@@ -133,10 +146,11 @@ class Registry:
                 known = [name for name in dir(hookspecs) if name.startswith("register_")]
                 raise UnknownNameError(f"got hook {caller.name!r}", "a hook of alm.api.hookspecs", did_you_mean(caller.name, known))
 
-    def _collect(self, label: str, plugin: Any) -> tuple[list, list, list, list]:
+    def _collect(self, label: str, plugin: Any) -> tuple[list, list, list, list, list]:
         components: list[Component] = []
         folders: list[tuple[str, Path]] = []
         models: list[tuple[str, str, Path]] = []
+        engines: list[tuple[str, str, Callable[..., Any]]] = []
         tabs: list[tuple[str, str, Callable[..., Any]]] = []
         others = [p for p in self.manager.get_plugins() if p is not plugin]
 
@@ -153,8 +167,9 @@ class Registry:
             call(hook, register)
         call("register_recipes", lambda folder: folders.append((label, Path(folder))))
         call("register_models", lambda name, folder: models.append((label, name, Path(folder))))
+        call("register_engines", lambda name, run: engines.append((label, name, run)))
         call("register_demo_tabs", lambda title, build: tabs.append((label, title, build)))
-        return components, folders, models, tabs
+        return components, folders, models, engines, tabs
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

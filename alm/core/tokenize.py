@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from typing import Any
 import torch
 
 from alm.api.batching import batches_by_length
+from alm.api.engines import OnClips, Report
 from alm.api.errors import AlmError
 from alm.api.manifests import cut_audio, cuts_of, holds_cuts, utterances_from_lines
 from alm.api.types import Audio, AudioFile, Units, Utterance
 from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.config import load_recipe, recipe_path
 from alm.core.files import remove_unfinished, write_bytes, write_text
+from alm.core.manifests import cut_of
 from alm.core.parts import Parts
 from alm.core.plugins import registry
 
@@ -53,15 +56,6 @@ class Chunk:
 
     number: int
     clips: tuple[Clip, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a chunk."""
-
-    clips: int
-    seconds: float
-    bad: int
 
 
 @dataclass(frozen=True)
@@ -140,7 +134,7 @@ class Worker:
         self.job = job
         self.tokenizer = tokenizer_parts(job.tokenizer, job.device).load("tokenizer")
 
-    def __call__(self, chunk: Chunk, on_clips: Callable[[int, float], None] = lambda clips, seconds: None) -> Report:
+    def __call__(self, chunk: Chunk, on_clips: OnClips = lambda clips, seconds: None) -> Report:
         """Encodes a chunk and writes its shard.
 
         Args:
@@ -159,26 +153,25 @@ class Worker:
         for group, sounds in zip(groups, _ahead(lambda group: [self._read(chunk.clips[i]) for i in group], groups), strict=True):
             heard = dict(zip(group, sounds, strict=True))
             result.bad |= {i: sound for i, sound in heard.items() if isinstance(sound, AlmError)}
-            good = {i: sound for i, sound in heard.items() if isinstance(sound, _Sound)}
-            self._encode(good, result)
-            on_clips(len(group), sum(sound.audio.duration_s for sound in good.values()))
+            before = result.seconds
+            self._encode({i: sound for i, sound in heard.items() if isinstance(sound, Audio)}, result)
+            on_clips(len(group), result.seconds - before)
         self._write(chunk, result)
-        return Report(len(chunk.clips), sum(sound.audio.duration_s for _, sound in result.units.values()), len(result.bad))
+        return Report(len(chunk.clips), result.seconds, len(result.bad))
 
-    def _read(self, clip: Clip) -> _Sound | AlmError:
+    def _read(self, clip: Clip) -> Audio | AlmError:
         try:
-            audio = read_audio(clip.audio)
-            return _Sound(prepare(audio, self.tokenizer.card.sample_rate_hz), audio.sample_rate_hz, audio.num_channels, audio.num_samples)
+            return prepare(read_audio(clip.audio), self.tokenizer.card.sample_rate_hz)
         except AlmError as error:
             return error
 
-    def _encode(self, heard: dict[int, _Sound], result: _Shard) -> None:
+    def _encode(self, heard: dict[int, Audio], result: _Shard) -> None:
         """All at once; where the tokenizer refuses a clip, one by one."""
         if not heard:
             return
         try:
             with torch.autocast(torch.device(self.job.device).type, torch.bfloat16, enabled=self.job.bfloat16):
-                units = self.tokenizer.encode([sound.audio for sound in heard.values()])
+                units = self.tokenizer.encode(list(heard.values()))
         except AlmError as error:
             if len(heard) == 1:
                 result.bad |= dict.fromkeys(heard, error)
@@ -186,35 +179,30 @@ class Worker:
                 for number, sound in heard.items():
                     self._encode({number: sound}, result)
             return
-        result.units |= {number: (own, sound) for (number, sound), own in zip(heard.items(), units, strict=True)}
+        result.units |= dict(zip(heard, units, strict=True))
+        result.seconds += sum(audio.duration_s for audio in heard.values())
 
     def _write(self, chunk: Chunk, result: _Shard) -> None:
-        done = [(chunk.clips[i], *result.units[i]) for i in sorted(result.units)]
-        lines = [{"id": clip.id, "file_name": clip.file_name, **_units_line(units)} for clip, units, _ in done]
+        done = [(chunk.clips[i], result.units[i]) for i in sorted(result.units)]
+        lines = [{"id": clip.id, "file_name": clip.file_name, **_units_line(units)} for clip, units in done]
         bad = [{"id": chunk.clips[i].id, "file_name": chunk.clips[i].file_name, "reason": str(error)} for i, error in sorted(result.bad.items())]
-        cuts = [_cut_line(clip, units, sound) for clip, units, sound in done]
+        cuts = [_cut_line(clip, units) for clip, units in done]
+        quarantine = self.job.shard("quarantine", chunk.number)
         if bad:
-            write_text(self.job.shard("quarantine", chunk.number), _json_lines(bad))
+            write_text(quarantine, _json_lines(bad))
+        else:
+            quarantine.unlink(missing_ok=True)  # of a run that was killed, before a clip was repaired
         write_bytes(self.job.shard("cuts", chunk.number), _gzip(_json_lines(cuts)))
         write_text(self.job.shard("units", chunk.number), _json_lines(lines))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sound:
-    """A decoded clip, and what its file was."""
-
-    audio: Audio
-    file_rate_hz: int
-    file_channels: int
-    file_samples: int
 
 
 @dataclass(eq=False)
 class _Shard:
     """Results by a clip's place in its chunk."""
 
-    units: dict[int, tuple[Units, _Sound]] = field(default_factory=dict)
+    units: dict[int, Units] = field(default_factory=dict)
     bad: dict[int, AlmError] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def _ahead(read: Callable[[list[int]], Any], groups: list[list[int]]) -> Iterator[Any]:
@@ -236,23 +224,14 @@ def _units_line(units: Units) -> dict[str, Any]:
     return {"units": codes[0] if len(codes) == 1 else codes, "duration": durations}
 
 
-def _cut_line(clip: Clip, units: Units, sound: _Sound) -> dict[str, Any]:
+def _cut_line(clip: Clip, units: Units) -> dict[str, Any]:
     """The clip as a lhotse cut with its units."""
-    from lhotse import AudioSource, Recording, SupervisionSegment
-    from lhotse.cut import MonoCut
-
-    path = str(clip.audio.path.resolve())
-    if clip.cut is not None:
-        content = clip.cut.to_dict()
-        content["recording"]["sources"][0]["source"] = path
-    else:
-        seconds = sound.file_samples / sound.file_rate_hz
-        source = AudioSource("file", list(range(sound.file_channels)), path)
-        recording = Recording(clip.id, [source], sound.file_rate_hz, sound.file_samples, seconds)
-        said = clip.utterance
+    cut, said = clip.cut, clip.utterance
+    if cut is None:
         assert said is not None
-        supervision = SupervisionSegment(clip.id, clip.id, 0.0, seconds, text=said.text or None, language=said.language or None, speaker=said.speaker or None)
-        content = MonoCut(clip.id, 0.0, seconds, 0, [supervision], recording=recording).to_dict()
+        cut = cut_of(clip.id, clip.audio, said.text, said.language, said.speaker)
+    content: dict[str, Any] = cut.to_dict()
+    content["recording"]["sources"][0]["source"] = str(clip.audio.path.resolve())
     own = {"units": units.codes.tolist(), "units_frame_rate_hz": units.frame_rate_hz, "units_tokenizer": units.fingerprint}
     if units.durations is not None:
         own["unit_durations"] = units.durations.tolist()
@@ -272,21 +251,19 @@ def _gzip(text: str) -> bytes:
     return buffer.getvalue()
 
 
-Engine = Callable[[Job, Iterable[Chunk], Callable[[int, float], None]], Iterable[Report]]
-
-
-def run_here(job: Job, chunks: Iterable[Chunk], on_clips: Callable[[int, float], None]) -> Iterator[Report]:
-    """The engine of one process."""
+def run_here(make_worker: Callable[[], Worker], chunks: Iterable[Chunk], on_clips: OnClips) -> Iterator[Report]:
+    """The engine of one process; tells of each batch."""
     worker: Worker | None = None
     for chunk in chunks:
-        worker = worker or Worker(job)
+        worker = worker or make_worker()
         yield worker(chunk, on_clips)
 
 
-def tokenize(job: Job, engine: Engine = run_here, on_clips: Callable[[int, float], None] = lambda clips, seconds: None, *, retry: bool = False) -> Report:
+def tokenize(job: Job, engine: str = "", on_clips: OnClips = lambda clips, seconds: None, *, retry: bool = False) -> Report:
     """Runs a job, or what is left of it, and returns what there is at the end; its seconds are those of this run.
 
     Args:
+        engine: a registered engine, or "" for this process.
         retry: tokenize the shards with clips in quarantine again.
 
     Raises:
@@ -308,7 +285,8 @@ def tokenize(job: Job, engine: Engine = run_here, on_clips: Callable[[int, float
     bad = sum(len(path.read_text().splitlines()) for path in _quarantined(job))
     _check_bad(job, bad)
     seconds = 0.0
-    for report in engine(job, pending(), on_clips):
+    run: Callable[..., Iterable[Report]] = registry().engine(engine) if engine else run_here
+    for report in run(partial(Worker, job), pending(), on_clips):
         bad += report.bad
         seconds += report.seconds
         _check_bad(job, bad)

@@ -75,7 +75,8 @@ class Mixture:
         for index, sample in pending:
             for segment in sample.segments():
                 if isinstance(segment.content, AudioFile):
-                    wanted[_form(segment, self.data.tasks[index])][segment.content] = None
+                    for form in _forms(segment, self.data.tasks[index]):
+                        wanted[form][segment.content] = None
         make: dict[str, Any] = {"units": cached_units, "features": cached_features}
         return {form: dict(zip(files, make[form](self.parts, list(files), track), strict=True)) if files else {} for form, files in wanted.items()}
 
@@ -149,25 +150,27 @@ def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]
                 yield task.build(source, target), source
 
 
-def _form(segment: Segment, task: TaskConfig) -> str:
+def _forms(segment: Segment, task: TaskConfig) -> tuple[str, ...]:
     """What a segment of sound becomes: what is spoken or continued is units; what is only heard is as the task says."""
-    return "units" if segment.learn or segment.part else task.audio
+    if segment.learn or segment.part:
+        return ("units",)
+    return ("features", "units") if task.audio == "both" else (task.audio,)
 
 
 def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | Features]], task: TaskConfig, data: DataConfig) -> Sample | None:
     """The sample with text normalized and audio replaced; None if nothing is left of a text."""
 
-    def convert(segment: Segment) -> Segment:
-        content: Any = segment.content
-        if isinstance(content, str):
-            content = normalize_text(content, segment.language, accents=data.accents) if data.normalize_text else content
-        elif isinstance(content, AudioFile):
-            content = contents[_form(segment, task)][content]
+    def convert(segment: Segment) -> list[Segment]:
+        made: list[Any] = [segment.content]
+        if isinstance(segment.content, str):
+            made = [normalize_text(segment.content, segment.language, accents=data.accents) if data.normalize_text else segment.content]
+        elif isinstance(segment.content, AudioFile):
+            made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:
-                content = half(content, segment.part)
-        return dataclasses.replace(segment, content=content)
+                made = [half(units, segment.part) for units in made]
+        return [dataclasses.replace(segment, content=content) for content in made]
 
-    turns = tuple(Turn(turn.role, tuple(convert(s) for s in turn.segments)) for turn in sample.turns)
+    turns = tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)
     if any(segment.content == "" for turn in turns for segment in turn.segments if isinstance(segment.content, str)):
         return None
     return dataclasses.replace(sample, turns=turns)

@@ -171,11 +171,12 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
-    from alm.train import best_rq, ctc, hubert, lm, unit_labels, vocoder, wav2vec2
+    from alm.train import best_rq, ctc, encoder_ctc, hubert, lm, unit_labels, vocoder, wav2vec2
 
     builders = {
         "best-rq": (best_rq.build, best_rq.BestRqOptions),
         "ctc": (ctc.build, ctc.CtcOptions),
+        "encoder-ctc": (encoder_ctc.build, encoder_ctc.EncoderCtcOptions),
         "hubert": (hubert.build, hubert.HubertOptions),
         "lm": (lm.build, lm.LmOptions),
         "vocoder": (vocoder.build, vocoder.VocoderOptions),

@@ -30,3 +30,21 @@ def test_each_epoch_draws_anew_and_a_resumed_one_as_it_was():
     assert next(iter(batches)) == second
     fixed = LengthBatches(list(range(10, 60)), 200, shuffle=False)
     assert list(fixed) == list(fixed)
+
+
+def test_speech_may_be_heard_as_features_and_units_at_once(small_model, workspace, clip):
+    """Kimi-Audio's input: the continuous frames, then the units of the same clip; a model trains on both and answers."""
+    import alm
+    from alm.train.run import train
+
+    overrides = ["name=both", "data.tasks=[{use: ASR, audio: both}]", "train.steps=2", "train.options={}"]
+    recipe = load_recipe(str(workspace / "model.yaml"), overrides)
+    mixture = Mixture(Parts(recipe, workspace), "train", len, lambda batches, total: batches)
+    for entry in mixture.entries:
+        heard = [s.content for s in entry.sample.segments() if not s.learn]
+        assert [type(content) for content in heard] == [Features, Units]
+        assert abs(heard[0].num_frames / heard[0].frame_rate_hz - heard[1].duration_s) < 0.1
+    pipeline = alm.load(str(train(str(workspace / "model.yaml"), overrides, quiet=True)))
+    result = pipeline.run("ASR", clip, "en")
+    assert [span.kind for span in result.prompt.spans if span.kind in ("features", "units")] == ["features", "units"]
+    assert len(result.texts) == 1

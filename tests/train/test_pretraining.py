@@ -144,3 +144,24 @@ def test_hubert_wants_a_unit_for_each_of_its_frames(workspace, small_corpus, sma
     name = recipe(workspace, small_corpus, "hubert")
     with pytest.raises(AlmError, match=r"25 units/s.*50 frames"):
         train(name, ["parts.tokenizer.hop_samples=640", "parts.tokenizer.codebook=run:units"], quiet=True, out=workspace / "runs/other")
+
+
+@pytest.mark.parametrize("objective", ["best-rq", "hubert"])
+def test_a_pretrained_encoder_trains_further_with_ctc(workspace, small_corpus, clip, objective):
+    """The whole encoder learns, and what is left is a checkpoint that loads as any other (a weight norm included)."""
+    from alm.components.encoders.cards import KINDS, FrameOptions
+    from alm.components.encoders.frames import load_encoder
+    from alm.core.sources import SourceContext
+
+    source = workspace / f"runs/pretrain-{objective}/final"
+    if not source.exists():
+        pytest.skip("its encoder was not pretrained in this run")
+    kind = next(kind for kind in KINDS if kind.name == TOKENIZERS[objective])
+    data = f"data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}], batch_positions: 600}}\n"
+    parts = f"parts:\n  encoder: {{use: {kind.name}, weights: 'run:pretrain-{objective}', layers: [2]}}\n"
+    training = "train: {objective: encoder-ctc, steps: 3, validate_every_steps: 2, options: {mask_probability: 0.05}}\n"
+    folder = train(write_recipe(workspace, f"further-{objective}", f"name: further-{objective}\n{parts}{data}{training}"), [], quiet=True)
+    before, after = (load_encoder(kind, FrameOptions(f"dir:{path}", (1,)), SourceContext()) for path in (source, folder))
+    a, b = (encoder.encode([clip])[0].values for encoder in (before, after))
+    assert a.shape == b.shape and 1e-5 < float((a - b).abs().max()) < 2.0
+    assert before.card.fingerprint != after.card.fingerprint

@@ -279,10 +279,10 @@ def mel_stack(config: dict[str, Any], preprocessor: dict[str, Any]) -> int:
 
 KINDS = (
     Kind("whisper", WhisperOptions, whisper_sizes, "whisper"),
-    Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves"),
-    Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves"),
-    Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves"),
-    Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels"),
-    Kind("usm", FrameOptions, partial(mel_sizes, "usm", "wav2vec2-bert", "arXiv 2303.01037"), "mels"),  # 25 Hz already
+    Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves", ("encoder-ctc",)),
+    Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves", ("encoder-ctc",)),
+    Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves", ("encoder-ctc",)),
+    Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels", ("encoder-ctc",)),
+    Kind("usm", FrameOptions, partial(mel_sizes, "usm", "wav2vec2-bert", "arXiv 2303.01037"), "mels", ("encoder-ctc",)),  # 25 Hz already
 )
 WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT, USM = KINDS

@@ -6,10 +6,12 @@ The encoder that alm.train pretrains with BEST-RQ is of the same class. (w2v-BER
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import SeamlessM4TFeatureExtractor
 
 from alm.api.batching import pad_frames
 from alm.api.interfaces import LoadContext
@@ -50,8 +52,14 @@ class MelNetwork:
         joined = torch.cat([states[layer] for layer in self.layers], dim=-1)
         return [frames[: len(window)] for frames, window in zip(joined, windows, strict=True)]
 
+    def save(self, folder: Path) -> None:
+        """A transformers checkpoint folder, which loads as any other."""
+        self.model.save_pretrained(folder)
+        SeamlessM4TFeatureExtractor(feature_size=self.bands, num_mel_bins=self.bands, stride=self.stack).save_pretrained(folder)
+
 
 def load_network(options: FrameOptions, context: LoadContext) -> MelNetwork:
     model = load_layers(options, context)
     model.adapter = model.intermediate_ffn = None  # they come behind the last layer
+    model.config.add_adapter = model.config.use_intermediate_ffn_before_adapter = False
     return MelNetwork(model, options.layers, mel_stack(model.config.to_dict(), read_json(options, context, "preprocessor_config.json")))

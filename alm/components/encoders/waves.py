@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence as Many
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from transformers import Wav2Vec2FeatureExtractor
 
 from alm.api.batching import pad_frames
 from alm.api.interfaces import LoadContext
@@ -64,6 +66,19 @@ class WaveNetwork:
         states = self.model(hidden.transpose(1, 2), attention_mask=heard, output_hidden_states=self.layers).hidden_states
         joined = torch.cat([states[layer] for layer in self.layers], dim=-1)
         return [frames[: len(own)] for frames, own in zip(joined, convolved, strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """A transformers checkpoint folder, which loads as any other."""
+        convolution = self.model.encoder.pos_conv_embed.conv
+        self.model.feature_extractor = self.convolutions
+        nn.utils.parametrizations.weight_norm(convolution, name="weight", dim=2)
+        try:
+            self.model.save_pretrained(folder)
+        finally:
+            parametrize.remove_parametrizations(convolution, "weight")
+            self.model.feature_extractor = nn.Identity()
+        masked = self.model.config.feat_extract_norm == "layer"
+        Wav2Vec2FeatureExtractor(do_normalize=self.normalize, return_attention_mask=masked).save_pretrained(folder)
 
 
 def load_network(options: FrameOptions, context: LoadContext) -> WaveNetwork:

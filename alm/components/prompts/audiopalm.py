@@ -103,5 +103,5 @@ def _rendered(sample: Sample, index: int) -> int | None:
         if sample.emits[earlier][1] == language and sample.emits[earlier][0] != modality:
             return earlier
     given = [segment for segment in sample.segments() if not segment.learn]
-    says_it = len(given) == 1 and given[0].language == language and given[0].modality != modality
+    says_it = bool(given) and all(segment.language == language and segment.modality != modality for segment in given)
     return GIVEN if says_it else None

@@ -1,0 +1,151 @@
+"""Trains a whole encoder further with a CTC loss: AudioPaLM's USM-v2. Sees sound and transcripts.
+
+Every layer up to the last of the encoder's `layers` learns, with a head of characters (or pieces) that is thrown away afterwards: the
+codebook is then fitted on a middle layer (arXiv 2306.12925). Objective `ctc` is the cheaper relative: a frozen encoder and an adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from alm.api.batching import pad_frames
+from alm.api.errors import AlmError
+from alm.api.text import normalize_text
+from alm.components.encoders.adapter import save_head
+from alm.components.encoders.cards import CTC_FILE
+from alm.components.nets import CTC_OUTPUTS_PER_S, CtcHead
+from alm.core.audio import prepare, read_audio
+from alm.core.parts import Parts
+from alm.train.ctc import CtcOptions, Labels, make_labels
+from alm.train.data import loader
+from alm.train.optimize import adamw, progress
+from alm.train.pretraining import SHORTEST_S, seconds, span_mask
+
+WINDOW_S = 30.0
+
+
+@dataclass(frozen=True)
+class EncoderCtcOptions:
+    """`train.options` of objective encoder-ctc.
+
+    Attributes:
+        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
+        mask_probability, mask_frames: spans of the encoder's frames that the head does not see, as in pretraining; 0 hides none.
+    """
+
+    text_tokenizer: str = ""
+    mask_probability: float = 0.0
+    mask_frames: int = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """A batch: what the network reads of each clip, and what is said."""
+
+    windows: list[Tensor]
+    labels: list[list[int]]
+    texts: list[str]
+    languages: list[str]
+
+
+class EncoderCtc(pl.LightningModule):
+    """See the module.
+
+    Args:
+        network: a FrameNetwork whose `model` is trained.
+    """
+
+    def __init__(self, network: Any, labels: Labels, frame_rate_hz: float, options: EncoderCtcOptions, train: Any) -> None:
+        super().__init__()
+        self.network, self.labels, self.options, self.train_config = network, labels, options, train
+        self.model = network.model.requires_grad_(True)
+        self.model.config.layerdrop = 0.0  # a layer that is dropped gives no state to take
+        self.convolutions = getattr(network, "convolutions", None)
+        if self.convolutions is not None:
+            self.convolutions.requires_grad_(True)
+        self.head = CtcHead(self.model.config.hidden_size, labels.names, max(1, round(CTC_OUTPUTS_PER_S / frame_rate_hz)))
+        self.train()
+
+    def losses(self, batch: Spoken) -> tuple[Tensor, Tensor, Tensor]:
+        """The CTC loss, log-probabilities [B, F x outputs, classes] and the mask of real frames [B, F]."""
+        states, mask = pad_frames(self.network.frames(batch.windows))
+        if self.training and self.options.mask_probability:
+            hidden = span_mask(mask.sum(1).tolist(), self.options.mask_probability, self.options.mask_frames, torch.Generator().manual_seed(self.global_step))
+            states = states.masked_fill(hidden.to(states.device)[..., None], 0.0)
+        log_probs = self.head(states)
+        targets = torch.tensor([label for row in batch.labels for label in row], device=states.device)
+        lengths = torch.tensor([len(row) for row in batch.labels])
+        return F.ctc_loss(log_probs.transpose(0, 1), targets, mask.sum(1).cpu() * self.head.outputs_per_frame, lengths, zero_infinity=True), log_probs, mask
+
+    def training_step(self, batch: Spoken, _: int) -> Tensor:
+        loss, _log_probs, _mask = self.losses(batch)
+        self.log("ctc", loss, prog_bar=True, batch_size=len(batch.texts))
+        return loss
+
+    def validation_step(self, batch: Spoken, _: int) -> None:
+        loss, log_probs, mask = self.losses(batch)
+        self.log("val/ctc", loss, batch_size=len(batch.texts))
+        for row, text, language in zip(self.head.greedy(log_probs, mask), batch.texts, batch.languages, strict=True):
+            self.log(f"val/cer/{language}", 100 * jiwer.cer(text, self.labels.text(row) or "-"), batch_size=1)
+
+    def batch_tokens(self, batch: Spoken) -> int:
+        """Labels."""
+        return sum(len(row) for row in batch.labels)
+
+    def transfer_batch_to_device(self, batch: Spoken, device: Any, _: int) -> Spoken:
+        self.network.device = device  # where its `frames` takes the windows
+        return batch
+
+    def configure_optimizers(self) -> Any:
+        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+
+    def save_part(self, folder: Path) -> None:
+        """A transformers checkpoint folder, and the head beside it for a later run."""
+        self.network.save(folder)
+        save_head(self.head, folder / CTC_FILE)
+
+    def load_part(self, folder: Path) -> None:
+        """The head of an earlier run; the encoder starts from its own weights."""
+        self.head.load_state_dict(load_file(folder / CTC_FILE))
+
+
+def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[EncoderCtc, Any, Any]:
+    """The module and its loaders; `data.batch_positions` counts the encoder's frames.
+
+    Raises:
+        AlmError: an encoder whose network cannot be saved, or no clip with a text.
+    """
+    encoder, config = parts.load("encoder"), parts.recipe
+    network = encoder.network
+    splits: dict[str, list[tuple[Any, str]]] = {}
+    for split in ("train", config.data.validation_split):
+        spoken = [u for u in parts.utterances(split) if u.audio is not None and u.text and SHORTEST_S <= seconds(u.audio) <= WINDOW_S]
+        worded = [(u, normalize_text(u.text, u.language, accents=config.data.accents)) for u in spoken]
+        splits[split] = [(u, text) for u, text in worded if text]
+    if not splits["train"]:
+        raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
+    labels = make_labels(parts, CtcOptions(text_tokenizer=options.text_tokenizer), [text for _, text in splits["train"]])
+    module = EncoderCtc(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, config.train)
+
+    def make(item: tuple[Any, str]) -> tuple[Tensor, list[int], str, str]:
+        utterance, text = item
+        window = network.windows(prepare(read_audio(utterance.audio), encoder.card.sample_rate_hz))[0]
+        return window, labels.classes(text), text, utterance.language
+
+    def collate(items: list[tuple[Tensor, list[int], str, str]]) -> Spoken:
+        return Spoken(*(list(column) for column in zip(*items, strict=True)))
+
+    loaders = []
+    for split, items in splits.items():
+        lengths = [round(seconds(utterance.audio) * encoder.card.frame_rate_hz) for utterance, _ in items]
+        loaders.append(loader(items, lengths, config.data.batch_positions, collate, shuffle=split == "train", seed=config.train.seed, make=make))
+    return module, *loaders
