@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from measure import Row, row, seconds_of, timed, timed_in_turn
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import alm
@@ -24,11 +25,7 @@ HUBERT_CLIPS = 200
 FRAMES, FRAME_SIZE, CLUSTERS = 2_000_000, 768, 500
 
 
-def rows(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
-    return [whisper(pipeline, clips), *hubert(pipeline), *kmeans_fit(), kmeans_memory()]
-
-
-def whisper(pipeline: Pipeline, clips: list[Audio]) -> Row:
+def whisper(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     """Seconds of speech per second: batches by length, needed layers, one product, against 30 s padding and all layers."""
     from sklearn.cluster import KMeans
     from transformers import WhisperFeatureExtractor
@@ -50,10 +47,10 @@ def whisper(pipeline: Pipeline, clips: list[Audio]) -> Row:
 
     total_s = sum(clip.duration_s for clip in clips)
     mine_s = timed(lambda: pipeline.tokenizer.encode(clips))
-    return row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))
+    return [row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))]
 
 
-def hubert(pipeline: Pipeline) -> list[Row]:
+def hubert(pipeline: Pipeline, _: list[Audio]) -> list[Row]:
     """HuBERT-base with random weights, layer 6, 500 clusters, on 200 of the prompts: against all layers one clip at a time (fairseq,
     textlesslib) and in batches of eight padded to the longest, in the manifest's order (most scripts) and sorted by length (SlamKit);
     and against the floating-point operations that layer 6 needs, at the rate at which this machine multiplies matrices."""
@@ -141,7 +138,7 @@ def inertia_of(centroids: Any, frames: Tensor) -> float:
     return float((frames.square().sum(1) - 2 * (frames @ centroids.T - half).max(1).values).mean(dtype=torch.float64))
 
 
-def kmeans_fit() -> list[Row]:
+def kmeans_fit(*_: Any) -> list[Row]:
     """500 clusters of 2 M x 768 frames in memory, to an inertia no worse than the peer's on frames that neither saw."""
     from sklearn.cluster import MiniBatchKMeans
 
@@ -165,25 +162,26 @@ def kmeans_fit() -> list[Row]:
     ]
 
 
-def kmeans_memory() -> Row:
-    """Peak memory of a fit from shards on disk, beyond what the imports take, with four times the frames."""
-    peaks = [json.loads(subprocess.run([sys.executable, __file__, str(frames)], check=True, capture_output=True, text=True).stdout) for frames in (200_000, 800_000)]
-    return Row("kmeans/peak-memory-growth", round(peaks[1], 1), "MB at 800,000 x 768 frames", "at 200,000 frames", round(peaks[0], 1), round(peaks[0] / peaks[1], 3), 0)
+def kmeans_memory(*_: Any) -> list[Row]:
+    """Peak memory of a fit from float16 shards on disk, beyond what the imports take, with four times the frames."""
+    peaks = []
+    for frames in (200_000, 800_000):
+        with tempfile.TemporaryDirectory() as folder:
+            for number, block in enumerate(mixture(frames)):
+                save_file({"value": block.half()}, Path(folder) / f"{number:03d}.safetensors")
+            peaks.append(json.loads(subprocess.run([sys.executable, __file__, folder], check=True, capture_output=True, text=True).stdout))
+    row = Row("kmeans/peak-memory-growth", round(peaks[1], 1), "MB at 800,000 x 768 frames", "at 200,000 frames", round(peaks[0], 1), round(peaks[0] / peaks[1], 3), 0)
+    return [row]
 
 
-def fit_from_disk(frames: int) -> float:
-    """MB by which the peak grows while two passes of Lloyd's algorithm run over float16 shards."""
-    from safetensors.torch import load_file, save_file
-
+def fit_from_disk(folder: Path) -> float:
+    """MB by which the peak grows while two passes of Lloyd's algorithm run over the shards of a folder."""
     from alm.train.kmeans import KmeansOptions, fit
 
-    with tempfile.TemporaryDirectory() as folder:
-        for number, block in enumerate(mixture(frames)):
-            save_file({"value": block.half()}, Path(folder) / f"{number:03d}.safetensors")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        fit(lambda: (load_file(path)["value"] for path in sorted(Path(folder).iterdir())), CLUSTERS, KmeansOptions(iterations=2))
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fit(lambda: (load_file(path)["value"] for path in sorted(folder.iterdir())), CLUSTERS, KmeansOptions(iterations=2))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 if __name__ == "__main__":
-    print(json.dumps(fit_from_disk(int(sys.argv[1]))))
+    print(json.dumps(fit_from_disk(Path(sys.argv[1]))))

@@ -71,7 +71,7 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Py
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no k-means needs")
 
     def load_build(self) -> None:
-        super().load_build()
+        super().load_build()  # type: ignore[misc]
         stack: list[Any] = self.stack  # type: ignore[attr-defined]
         if isinstance(stack[-1], _StoredArray):
             stack[-1] = stack[-1].read(self._file_of_arrays)

@@ -117,7 +117,7 @@ def test_unknown_name_suggests():
 
 def test_every_kind_has_a_hook_and_every_hook_is_documented():
     specs = {name for name in dir(hookspecs) if name.startswith("register_")}
-    assert set(KINDS.values()) | {"register_recipes", "register_models", "register_demo_tabs"} == specs
+    assert set(KINDS.values()) | {"register_recipes", "register_models", "register_engines", "register_demo_tabs"} == specs
     documentation = hook_documentation()
     assert all(f"{name}(register): " in documentation for name in specs)
     readme = Path("docs/plugins.md").read_text()
