@@ -217,7 +217,7 @@ def _pairs(utterances: list[Utterance], language: str) -> list[tuple[Utterance, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="prompts")
-    parser.add_argument("--clips", type=int, default=6, help="of each language; 0 takes all")
+    parser.add_argument("--clips", type=int, default=2, help="of each language; 0 takes all")
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
     arguments = parser.parse_args()
     started = time.perf_counter()
