@@ -27,6 +27,12 @@ def whisper_mel(audio: Audio, bands: int = 80) -> Tensor:
     return (log.maximum(log.max() - 8.0) + 4.0) / 4.0
 
 
+def stacked_mel(audio: Audio, bands: int, stack: int) -> Tensor:
+    """`kaldi_mel` with `stack` frames in a row as one, [F, stack x M]; the last ones that are not whole are dropped."""
+    mel = kaldi_mel(audio, bands)
+    return mel[: len(mel) // stack * stack].unflatten(0, (-1, stack)).flatten(1)
+
+
 def kaldi_mel(audio: Audio, bands: int = 80) -> Tensor:
     """One clip at 16 kHz -> Kaldi's log-mel frames at 100 Hz, [N, M], each band with mean 0 and variance 1 over the clip: what
     w2v-BERT 2.0 reads, and BEST-RQ, whose codes collapse where the input is not normalized (arXiv 2202.01855)."""

@@ -66,13 +66,15 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
         raise AlmError(f"{path}: {error.got}", error.wanted, error.fix) from error
 
 
-def duration_of(path: Path) -> float:
-    """Seconds of a file by its header.
+def duration_of(audio: AudioFile) -> float:
+    """Seconds of the part that is meant, or of the whole file by its header.
 
     Raises:
         AlmError: as `header_of`.
     """
-    rate, _, samples = header_of(path)
+    if audio.duration_s is not None:
+        return audio.duration_s
+    rate, _, samples = header_of(audio.path)
     return samples / rate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -53,6 +54,11 @@ def write_bytes(target: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     os.chmod(temporary, 0o644)
     os.replace(temporary, target)
+
+
+def gzipped(text: str) -> bytes:
+    """Without a time, so that the same text is the same bytes."""
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def write_text(target: Path, text: str) -> None:

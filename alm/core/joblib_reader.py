@@ -66,7 +66,7 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Py
             return _StoredArray
         if name in NUMPY and module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"):
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        if module.split(".")[0] == "sklearn" or module.startswith(SHELLS[1]):
+        if any(module == shell or module.startswith(f"{shell}.") for shell in SHELLS):
             return _Shell
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no k-means needs")
 

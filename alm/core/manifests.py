@@ -7,7 +7,6 @@ WebDataset tar shards. Written: the same.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import tarfile
@@ -20,7 +19,7 @@ from alm.api.errors import AlmError, UnknownNameError
 from alm.api.manifests import cut_audio, cuts_of, holds_cuts, lines_of, utterances_from_lines
 from alm.api.types import AudioFile
 from alm.core.audio import header_of, read_audio, write_audio
-from alm.core.files import atomic_folder, write_bytes, write_text
+from alm.core.files import atomic_folder, gzipped, write_bytes, write_text
 from alm.core.plugins import did_you_mean
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
@@ -170,13 +169,9 @@ def write_cuts(cuts: Iterable[Any], target: Path, kind: str = "") -> int:
 
 
 def _to_cuts(cuts: Iterable[Any], target: Path) -> int:
-    buffer, count = io.BytesIO(), 0
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as file:
-        for cut in cuts:
-            file.write((json.dumps(cut.to_dict(), ensure_ascii=False) + "\n").encode())
-            count += 1
-    write_bytes(target, buffer.getvalue())
-    return count
+    lines = [json.dumps(cut.to_dict(), ensure_ascii=False) + "\n" for cut in cuts]
+    write_bytes(target, gzipped("".join(lines)))
+    return len(lines)
 
 
 def _to_lines(cuts: Iterable[Any], target: Path) -> int:

@@ -117,25 +117,21 @@ class Registry:
 
     def model_folder(self, name: str) -> Path:
         """The folder of a registered model."""
-        hits = [folder for plugin, model, folder in self.models if name in (model, f"{plugin}/{model}")]
-        if len(hits) == 1:
-            return hits[0]
-        if hits:
-            owners = [f"{plugin}/{model}" for plugin, model, _ in self.models if model == name]
-            raise AlmError(f"model {name!r} is registered by several plugins", "one of them", "write " + " or ".join(owners))
-        known = [model for _, model, _ in self.models]
-        raise UnknownNameError(f"got model {name!r}", "a registered model or a checkpoint folder", did_you_mean(name, known) + self._broken_hint())
+        return self._registered("model", name, self.models, "a registered model or a checkpoint folder")
 
     def engine(self, name: str) -> Callable[..., Any]:
         """A registered engine of tokenizing jobs."""
-        hits = [run for plugin, engine, run in self.engines if name in (engine, f"{plugin}/{engine}")]
+        return self._registered("engine", name, self.engines, "a registered engine")
+
+    def _registered(self, what: str, name: str, entries: list[tuple[str, str, Any]], wanted: str) -> Any:
+        """The one entry (plugin, label, value) of a name or `plugin/name`."""
+        hits = [value for plugin, label, value in entries if name in (label, f"{plugin}/{label}")]
         if len(hits) == 1:
             return hits[0]
         if hits:
-            owners = [f"{plugin}/{engine}" for plugin, engine, _ in self.engines if engine == name]
-            raise AlmError(f"engine {name!r} is registered by several plugins", "one of them", "write " + " or ".join(owners))
-        known = [engine for _, engine, _ in self.engines]
-        raise UnknownNameError(f"got engine {name!r}", "a registered engine", did_you_mean(name, known) + self._broken_hint())
+            owners = [f"{plugin}/{label}" for plugin, label, _ in entries if label == name]
+            raise AlmError(f"{what} {name!r} is registered by several plugins", "one of them", "write " + " or ".join(owners))
+        raise UnknownNameError(f"got {what} {name!r}", wanted, did_you_mean(name, [label for _, label, _ in entries]) + self._broken_hint())
 
     def _broken_hint(self) -> str:
         return f" (set aside: {', '.join(sorted(self.broken))}; see `alm plugins`)" if self.broken else ""

@@ -8,9 +8,7 @@ appears whole, so a job that was killed goes on where it stopped and ends with t
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +28,7 @@ from alm.api.manifests import cut_audio, cuts_of, holds_cuts, utterances_from_li
 from alm.api.types import Audio, AudioFile, Units, Utterance
 from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.config import load_recipe, recipe_path
-from alm.core.files import remove_unfinished, write_bytes, write_text
+from alm.core.files import gzipped, remove_unfinished, write_bytes, write_text
 from alm.core.manifests import cut_of
 from alm.core.parts import Parts
 from alm.core.plugins import registry
@@ -144,7 +142,7 @@ class Worker:
         durations: dict[int, float] = {}
         for number, clip in enumerate(chunk.clips):
             try:
-                durations[number] = clip.audio.duration_s if clip.audio.duration_s is not None else duration_of(clip.audio.path)
+                durations[number] = duration_of(clip.audio)
             except AlmError as error:
                 result.bad[number] = error
         on_clips(len(result.bad), 0.0)
@@ -192,7 +190,7 @@ class Worker:
             write_text(quarantine, _json_lines(bad))
         else:
             quarantine.unlink(missing_ok=True)  # of a run that was killed, before a clip was repaired
-        write_bytes(self.job.shard("cuts", chunk.number), _gzip(_json_lines(cuts)))
+        write_bytes(self.job.shard("cuts", chunk.number), gzipped(_json_lines(cuts)))
         write_text(self.job.shard("units", chunk.number), _json_lines(lines))
 
 
@@ -243,14 +241,6 @@ def _json_lines(entries: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
 
 
-def _gzip(text: str) -> bytes:
-    """Without a time, so that the same lines are the same bytes."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as file:
-        file.write(text.encode())
-    return buffer.getvalue()
-
-
 def run_here(make_worker: Callable[[], Worker], chunks: Iterable[Chunk], on_clips: OnClips) -> Iterator[Report]:
     """The engine of one process; tells of each batch."""
     worker: Worker | None = None
@@ -275,8 +265,12 @@ def tokenize(job: Job, engine: str = "", on_clips: OnClips = lambda clips, secon
         (job.out / "units" / path.name).unlink()
         path.unlink()
 
+    clips = 0
+
     def pending() -> Iterator[Chunk]:
+        nonlocal clips
         for chunk in job.chunks():
+            clips += len(chunk.clips)
             if job.is_done(chunk):
                 on_clips(len(chunk.clips), 0.0)
             else:
@@ -290,7 +284,6 @@ def tokenize(job: Job, engine: str = "", on_clips: OnClips = lambda clips, secon
         bad += report.bad
         seconds += report.seconds
         _check_bad(job, bad)
-    clips = sum(len(chunk.clips) for chunk in job.chunks())
     return Report(clips, seconds, bad)
 
 

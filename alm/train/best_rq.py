@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from alm.api.types import Audio
-from alm.components.mel import kaldi_mel
+from alm.components.mel import stacked_mel
 from alm.core.parts import Parts
 from alm.train.pretraining import CodeUse, Heard, NetworkOptions, Pretraining, clips, loaders
 
@@ -91,8 +91,7 @@ class BestRq(Pretraining):
         self.use = CodeUse(options.codes)
 
     def read(self, audio: Audio) -> Tensor:
-        mel = kaldi_mel(audio, self.options.bands)
-        return mel[: len(mel) // self.options.stack * self.options.stack].unflatten(0, (-1, self.options.stack)).flatten(1)
+        return stacked_mel(audio, self.options.bands, self.options.stack)
 
     def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
         masked = self.spans(batch.mask.sum(1).tolist(), generator)

@@ -79,13 +79,13 @@ class Labels:
         return " ".join(spelt.split())
 
 
-def make_labels(parts: Parts, options: CtcOptions, texts: list[str]) -> Labels:
-    """The characters of the texts, or the pieces of the tokenizer that the options name."""
-    if not options.text_tokenizer:
+def make_labels(parts: Parts, text_tokenizer: str, texts: list[str]) -> Labels:
+    """The pieces of the text tokenizer in a weight source, or for "" the characters of the texts."""
+    if not text_tokenizer:
         return Labels(tuple(sorted({c for text in texts for c in text})))
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(parts.context.folders(options.text_tokenizer)[0])
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(parts.context.folders(text_tokenizer)[0])
     return Labels(tuple(text_pieces(tokenizer)), tokenizer)
 
 
@@ -211,7 +211,7 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
         repeats = {u: repeat for u, repeat in parts.repeated_utterances(split) if u.audio is not None and u.text}
         texts = {u: normalize_text(u.text, u.language, accents=config.data.accents) for u in repeats}
         if split == "train":
-            labels = make_labels(parts, options, list(texts.values()))
+            labels = make_labels(parts, options.text_tokenizer, list(texts.values()))
         clips = _clips(encoder, texts, labels, speaker_ids, bool(options.reconstruction_weight), track)
         sets[split] = [clip for utterance, clip in clips for _ in range(repeats[utterance] if split == "train" else 1)]
     train, validation = sets["train"], sets[config.data.validation_split]

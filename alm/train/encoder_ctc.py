@@ -22,15 +22,14 @@ from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.components.encoders.adapter import save_head
 from alm.components.encoders.cards import CTC_FILE
+from alm.components.encoders.frames import WINDOW_S
 from alm.components.nets import CTC_OUTPUTS_PER_S, CtcHead
-from alm.core.audio import prepare, read_audio
+from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.parts import Parts
-from alm.train.ctc import CtcOptions, Labels, make_labels
+from alm.train.ctc import Labels, make_labels
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
-from alm.train.pretraining import SHORTEST_S, seconds, span_mask
-
-WINDOW_S = 30.0
+from alm.train.pretraining import SHORTEST_S, span_mask
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,12 @@ def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[Encoder
     network = encoder.network
     splits: dict[str, list[tuple[Any, str]]] = {}
     for split in ("train", config.data.validation_split):
-        spoken = [u for u in parts.utterances(split) if u.audio is not None and u.text and SHORTEST_S <= seconds(u.audio) <= WINDOW_S]
+        spoken = [u for u in parts.utterances(split) if u.audio is not None and u.text and SHORTEST_S <= duration_of(u.audio) <= WINDOW_S]
         worded = [(u, normalize_text(u.text, u.language, accents=config.data.accents)) for u in spoken]
         splits[split] = [(u, text) for u, text in worded if text]
     if not splits["train"]:
         raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
-    labels = make_labels(parts, CtcOptions(text_tokenizer=options.text_tokenizer), [text for _, text in splits["train"]])
+    labels = make_labels(parts, options.text_tokenizer, [text for _, text in splits["train"]])
     module = EncoderCtc(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, config.train)
 
     def make(item: tuple[Any, str]) -> tuple[Tensor, list[int], str, str]:
@@ -146,6 +145,6 @@ def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[Encoder
 
     loaders = []
     for split, items in splits.items():
-        lengths = [round(seconds(utterance.audio) * encoder.card.frame_rate_hz) for utterance, _ in items]
+        lengths = [round(duration_of(utterance.audio) * encoder.card.frame_rate_hz) for utterance, _ in items]
         loaders.append(loader(items, lengths, config.data.batch_positions, collate, shuffle=split == "train", seed=config.train.seed, make=make))
     return module, *loaders

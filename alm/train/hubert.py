@@ -17,9 +17,10 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile
+from alm.components.encoders.waves import normalized
 from alm.core.parts import Parts
 from alm.core.units import cached_units
-from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, normalized, wave_config
+from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, wave_config
 
 TEMPERATURE = 0.1
 

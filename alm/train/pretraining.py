@@ -6,6 +6,7 @@ tokenizer `hubert`, `wav2vec2`, `usm`, or in transformers itself.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Heard:
     files: Many[AudioFile]
 
 
-class Pretraining(pl.LightningModule):
+class Pretraining(pl.LightningModule, ABC):
     """A transformers encoder and the loss of a subclass.
 
     Args:
@@ -80,13 +81,13 @@ class Pretraining(pl.LightningModule):
         self.model, self.preprocessor, self.frame_rate_hz, self.options, self.train_config = model, preprocessor, frame_rate_hz, options, train
         self.train()  # transformers leaves what it loads evaluating
 
+    @abstractmethod
     def read(self, audio: Audio) -> Tensor:
         """What the network reads of a clip: [T] or [F, D]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss, and what else is worth logging."""
-        raise NotImplementedError
 
     def spans(self, lengths: Many[int], generator: torch.Generator) -> Tensor:
         """Masked frames [B, F]."""
@@ -134,11 +135,6 @@ def span_mask(lengths: Many[int], probability: float, span: int, generator: torc
     return masked & (torch.arange(frames) < torch.tensor(lengths)[:, None])
 
 
-def normalized(samples: Tensor) -> Tensor:
-    """[T] with mean 0 and variance 1, as Wav2Vec2FeatureExtractor has it."""
-    return (samples - samples.mean()) / (samples.var(unbiased=False) + 1e-7).sqrt()
-
-
 def frames_of(samples: int, config: Any) -> int:
     """How many frames the convolutions of HuBERT and wav2vec 2.0 make of so many samples."""
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
@@ -183,7 +179,7 @@ def loaders(parts: Parts, module: Pretraining, audio: dict[str, list[AudioFile]]
 
     def load(split: str, *, shuffle: bool) -> DataLoader[Any]:
         files = audio[split]
-        lengths = [round(seconds(file) * module.frame_rate_hz) for file in files]
+        lengths = [round(duration_of(file) * module.frame_rate_hz) for file in files]
         return loader(files, lengths, config.data.batch_positions, collate, shuffle=shuffle, seed=config.train.seed, make=make)
 
     return load("train", shuffle=True), load(config.data.validation_split, shuffle=False)
@@ -195,13 +191,9 @@ def clips(parts: Parts) -> dict[str, list[AudioFile]]:
     found: dict[str, list[AudioFile]] = {"train": [], validation: []}
     for split, files in found.items():
         for utterance, repeat in parts.repeated_utterances(split):
-            if utterance.audio is not None and seconds(utterance.audio) >= SHORTEST_S:
+            if utterance.audio is not None and duration_of(utterance.audio) >= SHORTEST_S:
                 files += [utterance.audio] * (repeat if split == "train" else 1)
     return found
-
-
-def seconds(file: AudioFile) -> float:
-    return duration_of(file.path) if file.duration_s is None else file.duration_s
 
 
 class CodeUse:

@@ -13,9 +13,10 @@ from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 
 from alm.api.types import Audio
+from alm.components.encoders.waves import normalized
 from alm.core.parts import Parts
 from alm.train.optimize import progress
-from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, normalized, wave_config
+from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, wave_config
 
 HOT, COLD = 2.0, 0.5  # temperature of the Gumbel softmax, from the first step to the last
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.codecs.cards import CodecOptions, sizes_of, tokenizer_card, vocoder_card
+from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.encoders.frames import check_audio
 from alm.components.vocoders.unit_vocos import check_units, speaker_row
 
@@ -108,19 +108,9 @@ class CodecVocoder:
 
 def load_tokenizer(wanted: str, options: CodecOptions, context: LoadContext) -> CodecTokenizer:
     card = tokenizer_card(wanted, options, context)
-    return CodecTokenizer(_load(options, context), card, sizes_of(options, context).hop_samples)
+    return CodecTokenizer(load_pretrained(options.weights, context)[0], card, sizes_of(options, context).hop_samples)
 
 
 def load_vocoder(options: CodecOptions, context: LoadContext) -> CodecVocoder:
     card = vocoder_card(options, context)
-    return CodecVocoder(_load(options, context), card, sizes_of(options, context).hop_samples)
-
-
-def _load(options: CodecOptions, context: LoadContext) -> Any:
-    from transformers import AutoModel
-
-    try:
-        model = AutoModel.from_pretrained(context.folders(options.weights)[0], dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
-    return model.requires_grad_(False).eval().to(context.device)
+    return CodecVocoder(load_pretrained(options.weights, context)[0], card, sizes_of(options, context).hop_samples)

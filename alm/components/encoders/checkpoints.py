@@ -33,17 +33,31 @@ def load_layers(options: FrameOptions, context: LoadContext) -> Any:
     Raises:
         AlmError: a folder from which transformers cannot load it, or weights that lack a part of the network.
     """
-    from transformers import AutoConfig, AutoModel
-
-    folder = context.folders(options.weights)[0]
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        config.num_hidden_layers = max(options.layers)
-        with _without_report():
-            model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
+    model, report = load_pretrained(options.weights, context, num_hidden_layers=max(options.layers))
     missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
     if missing:
         raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "all weights of the encoder", "check the folder")
-    return model.requires_grad_(False).eval().to(context.device)
+    return model
+
+
+def load_pretrained(weights: str, context: LoadContext, **sizes: Any) -> tuple[Any, dict[str, Any]]:
+    """A transformers model in float32, evaluating, on the context's device, and what transformers reports of its loading.
+
+    Args:
+        sizes: keys of its config to change first.
+
+    Raises:
+        AlmError: a folder from which transformers cannot load it.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    folder = context.folders(weights)[0]
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        for key, value in sizes.items():
+            setattr(config, key, value)
+        with _without_report():
+            model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
+    return model.requires_grad_(False).eval().to(context.device), report

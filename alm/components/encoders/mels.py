@@ -19,7 +19,7 @@ from alm.api.types import Audio
 from alm.components.encoders.cards import FrameOptions, mel_stack, read_json
 from alm.components.encoders.checkpoints import load_layers
 from alm.components.encoders.frames import WINDOW_S
-from alm.components.mel import HOP_SAMPLES, kaldi_mel
+from alm.components.mel import HOP_SAMPLES, stacked_mel
 
 WINDOW_SAMPLES = 400  # of one log-mel frame
 
@@ -42,9 +42,7 @@ class MelNetwork:
         return WINDOW_SAMPLES + HOP_SAMPLES * (self.stack * frames - 1)
 
     def windows(self, clip: Audio) -> Many[Tensor]:
-        mel = kaldi_mel(clip, self.bands)
-        stacked = mel[: len(mel) // self.stack * self.stack].unflatten(0, (-1, self.stack)).flatten(1)
-        return stacked.split(100 * WINDOW_S // self.stack)
+        return stacked_mel(clip, self.bands, self.stack).split(100 * WINDOW_S // self.stack)
 
     def frames(self, windows: Many[Tensor]) -> list[Tensor]:
         hidden, mask = pad_frames([window.to(self.device) for window in windows])

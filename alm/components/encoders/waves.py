@@ -25,6 +25,11 @@ from alm.components.encoders.checkpoints import load_layers
 from alm.components.encoders.frames import WINDOW_S
 
 
+def normalized(samples: Tensor) -> Tensor:
+    """[T] with mean 0 and variance 1, as Wav2Vec2FeatureExtractor has it."""
+    return (samples - samples.mean()) / (samples.var(unbiased=False) + 1e-7).sqrt()
+
+
 class WaveNetwork:
     """A FrameNetwork. Its windows are samples [T].
 
@@ -48,9 +53,7 @@ class WaveNetwork:
 
     def windows(self, clip: Audio) -> Many[Tensor]:
         """Windows overlap by what a frame reaches beyond its hop, so that no frame is lost between them."""
-        samples = clip.samples[0]
-        if self.normalize:
-            samples = (samples - samples.mean()) / (samples.var(unbiased=False) + 1e-7).sqrt()
+        samples = normalized(clip.samples[0]) if self.normalize else clip.samples[0]
         step = SAMPLE_RATE_HZ * WINDOW_S // self.hop * self.hop
         starts = range(0, len(samples) - self.reach + 1, step)
         return [samples[start : start + step + self.reach - self.hop] for start in starts]

@@ -78,7 +78,7 @@ def frame_card(kind: encoders.Kind, options: FrameTokenizerOptions, context: Loa
         vocabulary_size=size,
         merges_repeats=options.merge_repeats,
         needs_padding_mask=encoder.needs_padding_mask,
-        fingerprint=merged_fingerprint(fingerprint) if options.merge_repeats else fingerprint,
+        fingerprint=units_fingerprint(fingerprint, merged=options.merge_repeats),
         trainable=("kmeans",),
         licence=encoder.licence,
         source=encoder.source,
@@ -116,15 +116,15 @@ def mfcc_card(options: MfccOptions, context: LoadContext) -> TokenizerCard:
         MFCC_RATE_HZ / options.hop_samples,
         size,
         merges_repeats=options.merge_repeats,
-        fingerprint=merged_fingerprint(fingerprint) if options.merge_repeats else fingerprint,
+        fingerprint=units_fingerprint(fingerprint, merged=options.merge_repeats),
         trainable=("kmeans",),
         source="arXiv 2106.07447",
     )
 
 
-def merged_fingerprint(fingerprint: str) -> str:
+def units_fingerprint(codebook: str, *, merged: bool) -> str:
     """Units with their repeats merged are other units: a vocoder or a cache of the unmerged ones must not take them."""
-    return f"{fingerprint}-merged" if fingerprint else ""
+    return f"{codebook}-merged" if codebook and merged else codebook
 
 
 def codebook_identity(codebook: str, features: str, context: LoadContext, clusters: int) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Features, Units
 from alm.components.codebook import Codebook
-from alm.components.tokenizers.cards import merged_fingerprint
+from alm.components.tokenizers.cards import units_fingerprint
 
 
 class QuantizedTokenizer:
@@ -58,7 +58,7 @@ class QuantizedTokenizer:
 
     def with_codebook(self, centroids: Tensor) -> QuantizedTokenizer:
         codebook = Codebook(centroids.float())
-        fingerprint = merged_fingerprint(codebook.fingerprint) if self.card.merges_repeats else codebook.fingerprint
+        fingerprint = units_fingerprint(codebook.fingerprint, merged=self.card.merges_repeats)
         card = dataclasses.replace(self.card, fingerprint=fingerprint, vocabulary_size=codebook.size)
         return QuantizedTokenizer(self._extract, card, self.features_fingerprint, codebook, self._save_extractor, self._identify)
 
