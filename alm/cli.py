@@ -248,7 +248,7 @@ def evaluate(
 
 @app.command()
 def manifest(
-    source: Annotated[Path, typer.Argument(help="lhotse cuts, JSON lines, a Kaldi or Hugging Face audio folder, or WebDataset shards.")],
+    source: Annotated[Path, typer.Argument(help="lhotse cuts, JSON lines, a Kaldi folder, a Hugging Face dataset (audio folder, Arrow, parquet), or WebDataset shards.")],
     target: Annotated[Path, typer.Argument(help="What to write: NAME.jsonl.gz (lhotse cuts), NAME.jsonl, or a folder.")],
     to: Annotated[str, typer.Option(help="cuts, lines, kaldi, audio-folder or webdataset; by the name if not given.")] = "",
 ) -> None:

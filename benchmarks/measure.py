@@ -1,14 +1,44 @@
-"""One figure beside its peer's, and how it is timed. Knows nothing of sound."""
+"""One figure beside its peer's, how it is timed, and on what."""
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence as Many
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import torch
+
+import alm
+from alm.api.types import Audio, Utterance
+from alm.core.config import load_recipe, recipe_path
+from alm.core.parts import Parts
+from alm.core.pipeline import Pipeline
+
 CLIPS = 40
+
+
+class Bench:
+    """What is measured on: the shipped model and recordings, each loaded when a figure first wants it."""
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return alm.load("prompts")
+
+    @cached_property
+    def utterances(self) -> list[Utterance]:
+        """All of the shipped corpus, training, validation and test."""
+        parts = Parts(load_recipe("units-asr"), recipe_path("units-asr").parent)
+        return [utterance for split in ("train", "dev", "test") for utterance in parts.utterances(split)]
+
+    @cached_property
+    def clips(self) -> list[Audio]:
+        """Clips of the test split, drawn at random."""
+        chosen = random.Random(0).sample(list(self.pipeline.parts.utterances("test")), CLIPS)
+        return [alm.read_audio(utterance.audio) for utterance in chosen if utterance.audio]
 
 
 @dataclass(frozen=True)
@@ -28,6 +58,8 @@ class Row:
 def seconds_of(action: Callable[[], Any]) -> float:
     started = time.perf_counter()
     action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 

@@ -17,24 +17,23 @@ from typing import Any
 
 import sound_in
 import torch
-from measure import CLIPS, Row, row, timed
+from measure import Bench, Row, row, timed
 from rich.console import Console
 from rich.table import Table
 
-import alm
-from alm.api.types import Audio
-from alm.core.pipeline import Pipeline, Request
+from alm.core.pipeline import Request
 
 OUT = Path("out/bench.json")
 
 
-def training(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
+def training(bench: Bench) -> list[Row]:
     """Positions with content per second of a training step."""
     from torch.nn import functional as F
 
     from alm.api.batching import batches_by_length, pad_frames
     from alm.api.types import Sample, Segment, Turn
 
+    pipeline, clips = bench.pipeline, bench.clips
     vocabulary, prompt, backbone = pipeline.model.vocabulary, pipeline.prompt, pipeline.model.backbone
     samples = []
     for clip, units in zip(clips, pipeline.tokenizer.encode(clips), strict=True):
@@ -72,10 +71,10 @@ def training(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     return [result]
 
 
-def generation(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
+def generation(bench: Bench) -> list[Row]:
     """Emitted ids per second: requests batched with a plan, against transformers' generate, one at a time."""
     sentences = ["please enter your password", "thank you for calling", "press one to hear the message again", "goodbye"] * 4
-    requests = [Request("TTS", text, "en") for text in sentences]
+    pipeline, requests = bench.pipeline, [Request("TTS", text, "en") for text in sentences]
     results = pipeline.run_batch(requests)
     emitted = sum(len(r.emitted) for r in results)
     model = pipeline.model
@@ -93,11 +92,12 @@ def generation(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     return [row("generate/lm/throughput", "ids per s, vocoder included", emitted, mine_s, peer, plain_s, len(sentences))]
 
 
-def vocoding(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
+def vocoding(bench: Bench) -> list[Row]:
     """Seconds of speech per second against HiFi-GAN of the same length of mel."""
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    units = pipeline.tokenizer.encode(clips)
+    pipeline = bench.pipeline
+    units = pipeline.tokenizer.encode(bench.clips)
     speakers = [""] * len(units)
     hifigan = SpeechT5HifiGan(SpeechT5HifiGanConfig()).eval()
     mels = [torch.randn(round(u.duration_s * 62.5), 80) for u in units]
@@ -112,7 +112,7 @@ def vocoding(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     return [row("vocoder/unit-vocos/real-time-factor", "s of speech per s", total_s, mine_s, "transformers SpeechT5HifiGan (HiFi-GAN V1 size, random weights)", timed(plain))]
 
 
-PARTS: dict[str, Callable[[Pipeline, list[Audio]], list[Row]]] = {
+PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "whisper": sound_in.whisper,
     "hubert": sound_in.hubert,
     "kmeans-fit": sound_in.kmeans_fit,
@@ -125,14 +125,12 @@ PARTS: dict[str, Callable[[Pipeline, list[Audio]], list[Row]]] = {
 
 def main(chosen: list[str]) -> None:
     """Runs the parts that are named, or all; rows of others that are there already stay."""
-    pipeline = alm.load("prompts")
-    utterances = random.Random(0).sample([u for u in pipeline.parts.utterances("test")], CLIPS)
-    clips = [alm.read_audio(u.audio) for u in utterances if u.audio]
+    bench = Bench()
     OUT.parent.mkdir(exist_ok=True)
     rows = {r["name"]: r for r in json.loads(OUT.read_text())} if chosen and OUT.exists() else {}
     table = Table("figure", "alm", "unit", "peer", "peer's", "ratio")
     for part in chosen or PARTS:
-        for r in PARTS[part](pipeline, clips):
+        for r in PARTS[part](bench):
             rows[r.name] = asdict(r)
             OUT.write_text(json.dumps(list(rows.values()), indent=1))
             table.add_row(r.name, f"{r.value:g}", r.unit, r.baseline, f"{r.baseline_value:g}", f"{r.ratio:g}")

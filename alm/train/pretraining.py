@@ -22,11 +22,12 @@ from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile
 from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.parts import Parts
-from alm.train.data import loader
+from alm.train.data import Kept, loader
 from alm.train.optimize import adamw, progress
 
 SAMPLE_RATE_HZ = 16_000
 SHORTEST_S = 0.5
+KEPT_BYTES = 1 << 30  # of what the network reads of the clips: four and a half hours of sound
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,7 @@ def loaders(parts: Parts, module: Pretraining, audio: dict[str, list[AudioFile]]
     if not audio["train"]:
         raise AlmError(f"recipe {config.name!r} has no clip of {SHORTEST_S} s or more to train on", "training clips with sound", "check data.corpora")
 
-    def make(file: AudioFile) -> tuple[AudioFile, Tensor]:
-        return file, module.read(prepare(read_audio(file), SAMPLE_RATE_HZ))
+    read = Kept(lambda file: module.read(prepare(read_audio(file), SAMPLE_RATE_HZ)), KEPT_BYTES)
 
     def collate(items: list[tuple[AudioFile, Tensor]]) -> Heard:
         return Heard(*pad_frames([values for _, values in items]), [file for file, _ in items])
@@ -180,7 +180,7 @@ def loaders(parts: Parts, module: Pretraining, audio: dict[str, list[AudioFile]]
     def load(split: str, *, shuffle: bool) -> DataLoader[Any]:
         files = audio[split]
         lengths = [round(duration_of(file) * module.frame_rate_hz) for file in files]
-        return loader(files, lengths, config.data.batch_positions, collate, shuffle=shuffle, seed=config.train.seed, make=make)
+        return loader(files, lengths, config.data.batch_positions, collate, shuffle=shuffle, seed=config.train.seed, make=lambda file: (file, read(file)))
 
     return load("train", shuffle=True), load(config.data.validation_split, shuffle=False)
 

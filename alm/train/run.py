@@ -102,7 +102,7 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
     from alm.core.check import check_recipe
 
     recipe = _with_usable_precision(load_recipe(name, overrides))
-    parts = Parts(recipe, recipe_path(name).parent)
+    parts = Parts(recipe, recipe_path(name).parent, device=pick_device())
     problems = check_recipe(parts)
     if problems:
         raise AlmError(*problems[0])

@@ -63,6 +63,55 @@ def test_metadata_csv_is_read(tmp_path):
     assert cut.supervisions[0].text == "one, two" and cut.duration == 0.5
 
 
+def dataset_table(folder, cuts, suffix):
+    """Cuts as Hugging Face `datasets` keeps them on disk: sounds as bytes in a struct."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet
+    import soundfile
+
+    rows = []
+    for cut in cuts:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, sound(cut).samples[0].numpy(), 16_000, format="FLAC")
+        said = cut.supervisions[0]
+        rows.append({"audio": {"bytes": buffer.getvalue(), "path": f"{len(rows)}.flac"}, "sentence": said.text, "language": said.language, "speaker_id": said.speaker})
+    folder.mkdir()
+    table = pa.Table.from_pylist(rows)
+    if suffix == "parquet":
+        pyarrow.parquet.write_table(table, folder / "train-00000-of-00001.parquet")
+        return
+    with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    (folder / "cache-1234.arrow").write_bytes(b"of another table")
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+def test_tables_of_datasets_are_read(cuts, tmp_path, suffix):
+    dataset_table(tmp_path / "train", cuts, suffix)
+    again = list(read_cuts(tmp_path / "train", tmp_path / "unpacked"))
+    assert [(c.supervisions[0].text, c.supervisions[0].language, c.supervisions[0].speaker) for c in again] == [
+        (c.supervisions[0].text, c.supervisions[0].language, c.supervisions[0].speaker) for c in cuts
+    ]
+    for cut, found in zip(cuts, again, strict=True):
+        torch.testing.assert_close(sound(found).samples, sound(cut).samples, atol=1e-4, rtol=0)
+
+
+def test_a_dataset_of_several_splits_asks_for_one(cuts, tmp_path):
+    dataset_table(tmp_path / "train", cuts[:1], "arrow")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    with pytest.raises(AlmError, match="holds the splits train"):
+        list(read_cuts(tmp_path, tmp_path / "unpacked"))
+
+
+def test_a_damaged_table_is_refused(tmp_path):
+    (tmp_path / "data.arrow").write_bytes(b"\0" * 100)
+    with pytest.raises(AlmError, match="copy it again"):
+        list(read_cuts(tmp_path, tmp_path / "unpacked"))
+
+
 def test_a_shard_writes_nothing_outside_its_folder(tmp_path):
     write_audio(tmp_path / "a.wav", Audio(torch.zeros(1, 8000), 16_000))
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:

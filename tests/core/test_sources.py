@@ -37,3 +37,18 @@ def test_packages_are_found_without_importing_them():
 def test_failures_name_the_fix(source, fix):
     with pytest.raises(AlmError, match=fix):
         SourceContext().folders(source)
+
+
+@pytest.mark.parametrize(("on_the_hub", "kept"), [(["model.safetensors", "pytorch_model.bin"], ["model.safetensors"]), (["pytorch_model.bin"], ["pytorch_model.bin"])])
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(tmp_path, monkeypatch, on_the_hub, kept):
+    from fnmatch import fnmatch
+
+    def snapshot_download(name, revision, ignore_patterns=(), allow_patterns=("*",)):
+        for file in [*on_the_hub, "config.json"]:
+            if any(fnmatch(file, p) for p in allow_patterns) and not any(fnmatch(file, p) for p in ignore_patterns):
+                (tmp_path / file).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    (folder,) = SourceContext().folders("hf:org/name@0123abc")
+    assert sorted(p.name for p in folder.iterdir()) == sorted(["config.json", *kept])

@@ -8,6 +8,7 @@ from pathlib import Path
 from alm.api.cards import DecoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
+from alm.components.headers import header_notes
 
 GREEDY_CARD = DecoderCard(deterministic=True)
 SAMPLE_CARD = DecoderCard(deterministic=False, source="arXiv 1904.09751")
@@ -64,10 +65,7 @@ def unit_labels_header(folder: Path) -> dict[str, str]:
     Raises:
         AlmError: a folder without it.
     """
-    from safetensors import safe_open
-
     path = folder / UNIT_LABELS_FILE
     if not path.is_file():
         raise AlmError(f"got {folder}, which has no {UNIT_LABELS_FILE}", "a folder with trained unit labels", "train them with a recipe of objective unit-labels")
-    with safe_open(path, "np") as file:
-        return dict(file.metadata())
+    return header_notes(path)

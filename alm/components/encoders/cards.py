@@ -19,6 +19,7 @@ from typing import Any
 from alm.api.cards import EncoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
+from alm.components.headers import header_notes
 
 SAMPLE_RATE_HZ = 16_000
 WHISPER_RATE_HZ = 50.0  # after the stride of Whisper's second convolution
@@ -181,10 +182,8 @@ def uses_head(options: FrameOptions) -> bool:
 
 
 def ctc_classes(options: FrameOptions, context: LoadContext) -> int:
-    """Labels and the blank, read from the header of the head's safetensors file, whose own reader would import numpy."""
-    with adapter_file(options, context, CTC_FILE).open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return len(json.loads(header["__metadata__"]["labels"])) + 1
+    """Labels and the blank, read from the header of the head's file."""
+    return len(json.loads(header_notes(adapter_file(options, context, CTC_FILE))["labels"])) + 1
 
 
 def adapter_file(options: FrameOptions, context: LoadContext, name: str = ADAPTER_FILE) -> Path:

@@ -30,6 +30,17 @@ def normalized(samples: Tensor) -> Tensor:
     return (samples - samples.mean()) / (samples.var(unbiased=False) + 1e-7).sqrt()
 
 
+def _keep_float32(module: nn.Module) -> None:
+    """Computes a module in float32 under autocast as well: bfloat16 has eight bits for a sample, and these two cost next to nothing."""
+    forward = module.forward
+
+    def exact(hidden: Tensor) -> Any:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return forward(hidden.float())
+
+    module.forward = exact  # a wrapper would rename the weights
+
+
 class WaveNetwork:
     """A FrameNetwork. Its windows are samples [T].
 
@@ -43,6 +54,8 @@ class WaveNetwork:
         config = model.config
         self.convolutions, model.feature_extractor = model.feature_extractor, nn.Identity()
         self.model, self.layers, self.normalize = model, sorted(layers), normalize
+        for exact in (self.convolutions.conv_layers[0], model.feature_projection):
+            _keep_float32(exact)
         self.hop = math.prod(config.conv_stride)
         self.reach = 1 + sum((kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel))
         self.device = model.device
