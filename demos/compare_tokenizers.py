@@ -81,14 +81,13 @@ def finish(recipe: str, run: str, overrides: list[str]) -> None:
 
 
 def train_one(name: str, stages: list[str], overrides: list[str]) -> None:
-    """The runs of one tokenizer; `overrides` go to those that train a network."""
+    """The runs of one tokenizer."""
     compared = COMPARED[name]
-    networks = [recipe for recipe in compared.before if not recipe.endswith("-units")]
     if "pretrain" in stages:
         for recipe in compared.before:
-            finish(recipe, recipe, overrides if recipe in networks else [])
+            finish(recipe, recipe, overrides)
     if "codebook" in stages:
-        finish(compared.codebook, compared.run, list(compared.overrides))
+        finish(compared.codebook, compared.run, [*compared.overrides, *overrides])
     for stage in ("asr", "vocoder"):
         if stage in stages:
             finish(f"units-{stage}", f"units-{stage}-{name}", [compared.tokenizer(), *overrides])
@@ -129,8 +128,9 @@ class Score:
         self.utterances = {language: found[: clips or None] for language, found in held_out.items()}
         self.english = self.utterances["en"]
         self.sound = [read_audio(u.audio) for u in self.english if u.audio]
-        phones = Phones()
-        self.phones = [phones.of(clip) for clip in self.sound]
+        phones, spoken = Phones(), [u for split in ("train", "dev", "test") for u in parts.utterances(split) if u.language == "en"]
+        self.spoken = [read_audio(u.audio) for u in spoken[: 10 * clips or None] if u.audio]
+        self.phones = [phones.of(clip) for clip in self.spoken]  # of all English: mutual information of few frames is overrated
         self.heard = load_component(registry(), "metric", "asr_wer", {}, SourceContext())
 
     def natural(self) -> float:
@@ -141,11 +141,13 @@ class Score:
         """One line of the table."""
         override = COMPARED[name].tokenizer()
         parts = Parts(load_recipe("units-vocoder", [override]), recipe_path("units-vocoder").parent)
-        units = parts.load("tokenizer").encode(self.sound)
-        found = purity([u.codes[0] for u in units], self.phones)
+        tokenizer = parts.load("tokenizer")
+        units = tokenizer.encode(self.sound)
+        found = purity([u.codes[0] for u in tokenizer.encode(self.spoken)], self.phones)
         vocoder = load_component(registry(), "vocoder", "unit-vocos", {"weights": f"run:units-vocoder-{name}"}, SourceContext())
         again = vocoder.synthesize(units, [u.speaker for u in self.english])
-        scores, _ = evaluate(Pipeline(run_result(f"units-asr-{name}")), "ASR", [u for found in self.utterances.values() for u in found])
+        reader = Pipeline(run_result(f"units-asr-{name}"))
+        scores, _ = evaluate(reader, "ASR", [u for language, found in self.utterances.items() if language in reader.languages for u in found])
         cer = {score.languages: score.value for score in scores if score.metric == "cer"}
         rate = units[0].frame_rate_hz
         return {
@@ -163,6 +165,7 @@ def score(names: list[str], clips: int) -> None:
     """Prints the table, and writes it to out/tokenizers.json; lines of tokenizers that are not named stay."""
     table = Score(clips)
     lines = json.loads(OUT.read_text()) if OUT.exists() else {}
+    OUT.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         lines[name] = {key: round(value, 3) for key, value in table.of(name).items()}
         OUT.write_text(json.dumps(lines, indent=1))
@@ -178,7 +181,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"tokenizers: {', '.join(COMPARED)}; all if none is named")
     parser.add_argument("--stages", default=",".join(STAGES + ("score",)), help="which of the stages to run (default: all)")
     parser.add_argument("--clips", type=int, default=0, help="to score, of each language; 0 takes all")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the recipes that train a network, e.g. train.minutes=60")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of every recipe that is trained, e.g. train.minutes=60")
     arguments = parser.parse_args()
     names, stages = arguments.names or list(COMPARED), arguments.stages.split(",")
     for given, known in ((names, list(COMPARED)), (stages, [*STAGES, "score"])):

@@ -199,7 +199,7 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
         for override in overrides:
             if "=" not in override or override.startswith("-"):
                 raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        merged = _laid_over(merged, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, AttributeError, IndexError) as error:
         raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the recipe or the override") from error
@@ -247,9 +247,14 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
     base_path = beside if beside.exists() and beside != path else recipe_path(str(base), found)
     inherited: Any = _read_chain(base_path, found, (*seen, path))
     inherited.pop("name", None)  # a run is named by its own recipe
+    return _laid_over(inherited, content)
+
+
+def _laid_over(inherited: Any, content: DictConfig) -> DictConfig:
+    """The two merged; a part that names another component has none of the old one's options."""
     for kind, part in (content.get("parts") or {}).items():
-        if part is not None and part.get("use") not in (None, OmegaConf.select(inherited, f"parts.{kind}.use")):
-            inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})  # another component: none of the old one's options
+        if isinstance(part, DictConfig) and part.get("use") not in (None, OmegaConf.select(inherited, f"parts.{kind}.use")):
+            inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})
     merged = OmegaConf.merge(inherited, content)
     assert isinstance(merged, DictConfig)
     return merged

@@ -171,8 +171,8 @@ class VocoderTraining(pl.LightningModule):
         generator.step()
         if adversarial:
             self.untoggle_optimizer(generator)
-        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
-            scheduler.step()
+        for scheduler in self.lr_schedulers()[: 2 if adversarial else 1]:  # type: ignore[index]
+            scheduler.step()  # of optimizers that took a step
         self.log("mel", mel, prog_bar=True)
 
     @staticmethod

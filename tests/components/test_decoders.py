@@ -123,5 +123,9 @@ def test_conformance_and_files(tmp_path):
         testing.check_following_decoder(CtcText(CtcTextOptions(weight)), heard_as("two words"), SpanRule("text", STOP, 9, renders=GIVEN), VOCABULARY)
     with pytest.raises(AlmError, match="unit_labels.safetensors"):
         load_ctc_units(CtcUnitsOptions(f"dir:{tmp_path.parent}"), SourceContext())
+    for damage in (b"", b"\xff" * 8, (1 << 40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}"):
+        (tmp_path / "unit_labels.safetensors").write_bytes(damage)
+        with pytest.raises(AlmError, match="copy or train it again"):
+            load_ctc_units(CtcUnitsOptions(f"dir:{tmp_path}"), SourceContext())
     with pytest.raises(AlmError, match="weight 2"):
         CtcText(CtcTextOptions(2.0))

@@ -41,6 +41,12 @@ def test_another_component_inherits_no_options(recipe):
     loaded = load_recipe(recipe("extends: base\nname: mine\nparts: {tokenizer: {use: whisper}, backbone: {use: llama, heads: 2}}\n"))
     assert loaded.part("tokenizer").options == {}
     assert loaded.part("backbone").options == {"layers": 3, "heads": 2}
+    for overrides in (
+        ["parts.tokenizer={use: whisper, stride: 1}"],
+        ["parts.tokenizer.use=whisper", "parts.tokenizer.stride=1"],
+        ["parts.tokenizer.stride=1", "parts.tokenizer.use=whisper"],
+    ):
+        assert load_recipe(recipe("extends: base\n"), overrides).part("tokenizer") == PartConfig("whisper", {"stride": 1})
 
 
 def test_a_part_may_change_options_alone(recipe):
@@ -78,7 +84,7 @@ def test_shipped_recipes_survive_yaml(name, tmp_path):
         ("name: x\n", ["train.options={a"], "a value that fits its key"),
         ("name: x\n", ["data=[1]"], "a mapping"),
         ("extends: prompts\ndata: [x]\n", [], "a value that fits its key"),
-        ("extends: prompts\nparts: {vocoder: griffin-lim}\n", [], "a value that fits its key"),
+        ("extends: prompts\nparts: {vocoder: griffin-lim}\n", [], "wanted a mapping"),
         ("name: x\ntrain: {schedule: cosin}\n", [], "did you mean cosine"),
         ("extends: r\nname: x\n", [], "extends itself|a recipe's name"),
     ],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from alm.api.types import Features, Units
 from alm.core.config import load_recipe
 from alm.core.parts import Parts
-from alm.train.data import LengthBatches
+from alm.train.data import Kept, LengthBatches
 from alm.train.mixture import Mixture
 
 
@@ -48,3 +50,16 @@ def test_speech_may_be_heard_as_features_and_units_at_once(small_model, workspac
     result = pipeline.run("ASR", clip, "en")
     assert [span.kind for span in result.prompt.spans if span.kind in ("features", "units")] == ["features", "units"]
     assert len(result.texts) == 1
+
+
+def test_what_fits_in_memory_is_made_once():
+    made = []
+
+    def make(number):
+        made.append(number)
+        return torch.full((100,), float(number))
+
+    kept = Kept(make, limit_bytes=3 * 400)
+    for _ in range(2):
+        assert [float(kept(number)[0]) for number in range(5)] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert made == [0, 1, 2, 3, 4, 3, 4], "the first three stay, the others are made again"
