@@ -101,6 +101,10 @@ class Units:
         frames = self.num_frames if self.durations is None else int(self.durations.sum())
         return frames / self.frame_rate_hz
 
+    def __getitem__(self, frames: slice | Tensor) -> Units:
+        """The units at a stretch of frames, or at frames by number [F'] int64, each with its duration."""
+        return replace(self, codes=self.codes[:, frames], durations=None if self.durations is None else self.durations[frames])
+
     @staticmethod
     def join(clips: Many[Units]) -> Units:
         """Units of one tokenizer one after another.

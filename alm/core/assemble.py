@@ -14,6 +14,7 @@ from alm.api.interfaces import Said
 from alm.api.types import SLOT_ID, Sequence, Slot
 from alm.api.vocabulary import JointVocabulary
 from alm.core.depth import DepthTransformer
+from alm.core.embed import embed_ids
 from alm.core.parts import Parts
 
 
@@ -53,12 +54,8 @@ def text_pieces(text_tokenizer: Any) -> list[str]:
 
 
 def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, slots: list[tuple[int, Slot]], more: Tensor | None = None) -> Tensor:
-    """ids [B, S], further ids at the same positions [B, S, K - 1] and the feature slots of its rows -> [B, S, D]; the rows of all ids
-    at a position are added."""
-    embeddings = backbone.embed(ids.clamp(min=0))
-    if more is not None:
-        there = more >= 0
-        embeddings = embeddings.index_put(tuple(there.nonzero().T[:2]), backbone.embed(more[there]), accumulate=True)
+    """ids [B, S], further ids at the same positions [B, S, K - 1] and the feature slots of its rows -> [B, S, D]."""
+    embeddings = embed_ids(backbone, ids, more)
     if not slots:
         return embeddings
     assert projector is not None, "a format writes slots only where the recipe has an encoder"

@@ -18,6 +18,7 @@ from torch import Tensor
 from alm.api.errors import AlmError
 from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
 from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
+from alm.core.embed import embed_ids
 
 Depth = Callable[[Tensor, Tensor], Tensor]  # see alm.core.depth.DepthTransformer
 
@@ -114,7 +115,6 @@ def generate_steps(
 ) -> Iterator[int]:
     """One step of every running request at a time; yields how many still run. Results grow in `requests`."""
     padded, mask = _left_pad(embeddings)
-    device = padded.device
     generators = [torch.Generator().manual_seed(seed) for _ in requests]
     masks: dict[tuple[Any, ...], Tensor] = {}
     decoders = {"text": decoder, "units": unit_decoder or decoder}
@@ -128,7 +128,7 @@ def generate_steps(
         ]
         if vocabulary.layout.streams > 1:
             _choose_more(backbone, hidden, requests, chosen, vocabulary, decoders["units"], generators, depth)
-        step_input = _embed_all(backbone, chosen, device)
+        step_input = _embed(backbone, chosen, padded.device)
         for request, ids in zip(requests, chosen, strict=True):
             if not request.done:
                 request.advance(ids)
@@ -178,13 +178,11 @@ def _choose_more(
                 chosen[row].append(empty[book])
 
 
-def _embed_all(backbone: Backbone, chosen: list[list[int]], device: torch.device) -> Tensor:
-    """The ids of one position of each request -> [B, 1, D]; the rows of ids at one position are added."""
-    first = backbone.embed(torch.tensor([[ids[0]] for ids in chosen], device=device))
-    several = [row for row, ids in enumerate(chosen) if len(ids) > 1]
-    if several:
-        first[several] += backbone.embed(torch.tensor([chosen[row][1:] for row in several], device=device)).sum(1, keepdim=True)
-    return first
+def _embed(backbone: Backbone, chosen: list[list[int]], device: torch.device) -> Tensor:
+    """The ids of one position of each request -> [B, 1, D]."""
+    longest = max(map(len, chosen))
+    ids = torch.tensor([[row + [-1] * (longest - len(row))] for row in chosen], device=device)  # [B, 1, K]
+    return embed_ids(backbone, ids[..., 0], ids[..., 1:] if longest > 1 else None)
 
 
 def _left_pad(embeddings: Many[Tensor]) -> tuple[Tensor, Tensor]:

@@ -179,8 +179,7 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
 def half(units: Units, part: str) -> Units:
     """The head or tail of units, as tasks that continue speech have it."""
     middle = round(units.num_frames * HEAD_SHARE)
-    kept = slice(None, middle) if part == "head" else slice(middle, None)
-    return dataclasses.replace(units, codes=units.codes[:, kept], durations=None if units.durations is None else units.durations[kept])
+    return units[:middle] if part == "head" else units[middle:]
 
 
 def joined(a: Sample, b: Sample) -> Sample:
@@ -191,8 +190,7 @@ def joined(a: Sample, b: Sample) -> Sample:
         if isinstance(x.content, str) and isinstance(y.content, str):
             content = f"{x.content} {y.content}"
         elif isinstance(x.content, Units) and isinstance(y.content, Units):
-            lasting = None if x.content.durations is None or y.content.durations is None else torch.cat([x.content.durations, y.content.durations])
-            content = dataclasses.replace(x.content, codes=torch.cat([x.content.codes, y.content.codes], 1), durations=lasting)
+            content = Units.join([x.content, y.content])
         else:
             assert isinstance(x.content, Features)
             assert isinstance(y.content, Features)
@@ -219,10 +217,8 @@ def _change_tempo(content: Units | Features, most: float, chance: random.Random)
     repeats = [1 + (chance.random() < share) if share > 0 else 1 - (chance.random() < -share) for _ in range(content.num_frames)]
     if not any(repeats):
         return content
-    if isinstance(content, Features):
-        return dataclasses.replace(content, values=content.values.repeat_interleave(torch.tensor(repeats), dim=0))
-    lasting = None if content.durations is None else content.durations.repeat_interleave(torch.tensor(repeats))
-    return dataclasses.replace(content, codes=content.codes.repeat_interleave(torch.tensor(repeats), dim=1), durations=lasting)
+    frames = torch.arange(len(repeats)).repeat_interleave(torch.tensor(repeats))
+    return dataclasses.replace(content, values=content.values[frames]) if isinstance(content, Features) else content[frames]
 
 
 def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:

@@ -67,6 +67,9 @@ def test_pad_frames_masks_the_padding():
 def test_units_of_one_tokenizer_join():
     ones, twos = Units(torch.ones(1, 3, dtype=torch.int64), 25, "f"), Units(torch.full((1, 2), 2), 25, "f")
     assert Units.join([ones, twos]).codes.tolist() == [[1, 1, 1, 2, 2]]
+    lasting = Units(torch.tensor([[4, 5, 6]]), 25, "f", torch.tensor([1, 2, 3]))
+    assert [(part.codes.tolist(), part.durations.tolist()) for part in (lasting[1:], lasting[torch.tensor([0, 0, 2])])] == [([[5, 6]], [2, 3]), ([[4, 4, 6]], [1, 1, 3])]
+    assert Units.join([lasting[:1], lasting[1:]]).durations.tolist() == [1, 2, 3]
     with pytest.raises(VocabularyMismatchError, match="2 tokenizers"):
         Units.join([ones, Units(torch.ones(1, 3, dtype=torch.int64), 25, "g")])
 
