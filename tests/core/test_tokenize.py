@@ -15,6 +15,7 @@ import torch
 
 from alm import Audio, read_audio, write_audio
 from alm.api.errors import AlmError
+from alm.core.devices import has_bfloat16
 from alm.core.tokenize import Job, read_clips, tokenize, tokenizer_parts
 
 
@@ -106,7 +107,7 @@ def test_models_without_a_trained_tokenizer_are_refused(workspace):
 
 def test_a_job_killed_at_any_moment_ends_with_the_same_bytes(cuts, small_model, tmp_path):
     """kill -9 at random moments, ten of them with ALM_ALL_CLIPS=1, two otherwise; then a run to the end."""
-    tokenize(Job(cuts, tmp_path / "whole", str(small_model), shard_clips=1))
+    tokenize(Job(cuts, tmp_path / "whole", str(small_model), bfloat16=has_bfloat16("cpu"), shard_clips=1))  # as the command chooses
     command = [
         sys.executable,
         "-c",
@@ -124,7 +125,7 @@ def test_a_job_killed_at_any_moment_ends_with_the_same_bytes(cuts, small_model, 
     stopped = []
     for _ in range(10 if os.environ.get("ALM_ALL_CLIPS") else 2):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wanted = len(stopped) and chance.randrange(1, 4)
+        wanted = len(stopped) and chance.randrange(1, 3)  # ten times at most 18 of 24 shards, and what is finished before the signal arrives
         shards = tmp_path / "killed/units"
         before = len(list(shards.glob("*.jsonl"))) if shards.exists() else 0
         while process.poll() is None and (not shards.exists() or len(list(shards.glob("*.jsonl"))) < before + wanted):
