@@ -4,7 +4,7 @@
     python demos/compare_tokenizers.py usm hubert --stages pretrain # two of them, one stage
 
 Each tokenizer is pretrained (where it is not Whisper's encoder or MFCC), clustered, and given the same small language model, which
-learns to write what its units say, and the same small vocoder, which learns to sound them, for the same minutes. What a run has
+learns to write what its units say, and the same small vocoder, which learns to sound them; both for as long everywhere. What a run has
 finished is not run again. No logic of the framework is here.
 """
 
@@ -147,7 +147,7 @@ class Score:
         vocoder = load_component(registry(), "vocoder", "unit-vocos", {"weights": f"run:units-vocoder-{name}"}, SourceContext())
         again = vocoder.synthesize(units, [u.speaker for u in self.english])
         reader = Pipeline(run_result(f"units-asr-{name}"))
-        scores, _ = evaluate(reader, "ASR", [u for language, found in self.utterances.items() if language in reader.languages for u in found])
+        scores, _ = evaluate(reader, "ASR", [u for language, those in self.utterances.items() if language in reader.languages for u in those])
         cer = {score.languages: score.value for score in scores if score.metric == "cer"}
         rate = units[0].frame_rate_hz
         return {

@@ -5,7 +5,7 @@ Scores are computed for learnt positions alone, so the cost of a large vocabular
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ class LanguageModelTraining(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
         more = None if batch.more is None else batch.more.to(device)
-        return Batch(batch.ids.to(device), batch.learn.to(device), batch.heard.to(device), batch.slots, batch.tasks, batch.transcripts, batch.heard_spans, batch.guides, more)
+        return replace(batch, ids=batch.ids.to(device), learn=batch.learn.to(device), heard=batch.heard.to(device), more=more)
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
