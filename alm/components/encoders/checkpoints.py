@@ -60,4 +60,4 @@ def load_pretrained(weights: str, context: LoadContext, **sizes: Any) -> tuple[A
             model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
-    return model.requires_grad_(False).eval().to(context.device), report
+    return model.eval().to(context.device), report

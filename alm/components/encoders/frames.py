@@ -69,7 +69,7 @@ class FrameEncoder:
 
     @torch.inference_mode()
     def frames(self, audio: Many[Audio]) -> list[Tensor]:
-        """The same, as tensors on the network's device."""
+        """The same, as tensors on the network's device. Weights keep `requires_grad`: autocast casts those once, all others for each batch."""
         windows: list[Tensor] = []
         counts: list[int] = []
         least = self.network.min_samples(self.options.stride)

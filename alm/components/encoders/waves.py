@@ -31,7 +31,7 @@ def normalized(samples: Tensor) -> Tensor:
 
 
 def _keep_float32(module: nn.Module) -> None:
-    """Computes a module in float32 under autocast as well: bfloat16 has eight bits for a sample, and these two cost next to nothing."""
+    """Computes a module in float32 under autocast as well."""
     forward = module.forward
 
     def exact(hidden: Tensor) -> Any:
@@ -54,12 +54,13 @@ class WaveNetwork:
         config = model.config
         self.convolutions, model.feature_extractor = model.feature_extractor, nn.Identity()
         self.model, self.layers, self.normalize = model, sorted(layers), normalize
-        for exact in (self.convolutions.conv_layers[0], model.feature_projection):
+        first, *_, last_but_one, last = self.convolutions.conv_layers
+        for exact in (first.conv, last_but_one, last, model.feature_projection):  # bfloat16's eight bits cost units here, float32 next to no time
             _keep_float32(exact)
         self.hop = math.prod(config.conv_stride)
         self.reach = 1 + sum((kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel))
         self.device = model.device
-        self.batch_size = SAMPLE_RATE_HZ * (10 if self.device.type == "cpu" else 400)
+        self.batch_size = SAMPLE_RATE_HZ * (20 if self.device.type == "cpu" else 400)
 
     def min_samples(self, frames: int) -> int:
         return self.reach + self.hop * (frames - 1)
@@ -102,5 +103,4 @@ def load_network(options: FrameOptions, context: LoadContext) -> WaveNetwork:
     position = model.encoder.pos_conv_embed.conv
     if parametrize.is_parametrized(position, "weight"):  # computed once, not in each batch
         parametrize.remove_parametrizations(position, "weight")
-    model.requires_grad_(False)
     return WaveNetwork(model, options.layers, normalize=bool(read_json(options, context, "preprocessor_config.json").get("do_normalize", True)))

@@ -77,7 +77,7 @@ def load_whisper(weights: str, context: LoadContext) -> HfWhisperEncoder:
         from transformers import WhisperModel
 
         network = WhisperModel.from_pretrained(folders[0]).encoder
-    return network.requires_grad_(False).eval()
+    return network.eval()
 
 
 def whisper_config(state: dict[str, Tensor]) -> WhisperConfig:
