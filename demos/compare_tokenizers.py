@@ -2,6 +2,7 @@
 
     python demos/compare_tokenizers.py                              # all of it, from pretraining to the table
     python demos/compare_tokenizers.py usm hubert --stages pretrain # two of them, one stage
+    python demos/compare_tokenizers.py usm --stages layers          # what each layer tells of phones, to choose one
 
 Each tokenizer is pretrained (where it is not Whisper's encoder or MFCC), clustered, and given the same small language model, which
 learns to write what its units say, and the same small vocoder, which learns to sound them; both for as long everywhere. What a run has
@@ -16,6 +17,7 @@ import math
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,13 +27,16 @@ from alm import read_audio
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Utterance
 from alm.cli import exit_cleanly
+from alm.components.codebook import Codebook
 from alm.core.config import load_recipe, recipe_path
+from alm.core.devices import pick_device
 from alm.core.evaluate import evaluate
 from alm.core.parts import Parts, load_component
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
 from alm.core.purity import purity
 from alm.core.sources import SourceContext, run_result, runs_folder
+from alm.train.kmeans import KmeansOptions, fit
 from alm.train.run import train
 
 OUT = Path("out/tokenizers.json")
@@ -71,7 +76,7 @@ COMPARED = {
     "usm": Compared(("usm",), "usm-units"),
     "whisper": Compared((), "whisper-units"),
 }
-STAGES = ("pretrain", "codebook", "asr", "vocoder")
+STAGES = ("pretrain", "codebook", "asr", "vocoder")  # "layers" advises, "score" draws the table
 
 
 def finish(recipe: str, run: str, overrides: list[str]) -> None:
@@ -113,6 +118,29 @@ class Phones:
         return labels
 
 
+def spoken_english(parts: Parts, splits: tuple[str, ...], clips: int) -> list[Audio]:
+    """English clips of some splits; all of them if `clips` is 0."""
+    spoken = [u for split in splits for u in parts.utterances(split) if u.language == "en"]
+    return [read_audio(u.audio) for u in spoken[: clips or None] if u.audio]
+
+
+def score_layers(name: str, clips: int) -> None:
+    """Prints what clusters of each layer of a tokenizer's pretrained encoder tell of phones, on English clips that it was trained on."""
+    compared = COMPARED[name]
+    parts = Parts(load_recipe(compared.codebook), recipe_path(compared.codebook).parent)
+    part = parts.recipe.part("tokenizer")
+    count = json.loads((run_result(compared.before[-1]) / "config.json").read_text())["num_hidden_layers"]
+    options = {**part.options, "layers": list(range(1, count + 1))}
+    tokenizer = load_component(registry(), "tokenizer", part.use, options, SourceContext(device=pick_device()))
+    phones, spoken = Phones(), spoken_english(parts, ("train", "dev"), clips)
+    labels = [phones.of(clip) for clip in spoken]
+    layers = [found.values.chunk(count, dim=1) for found in tokenizer.features(spoken)]
+    for number, frames in enumerate(zip(*layers, strict=True), 1):
+        codebook = Codebook(fit(partial(torch.cat(frames).split, 1 << 16), part.options["clusters"], KmeansOptions())[0])
+        found = purity([codebook.assign(own) for own in frames], labels)
+        print(f"{name} layer {number}: PNMI {found.normalized_mutual_information:.3f}, phone purity {found.label_purity:.3f}")
+
+
 class Score:
     """What the finished runs of each tokenizer are worth on held-out clips.
 
@@ -128,8 +156,7 @@ class Score:
         self.utterances = {language: found[: clips or None] for language, found in held_out.items()}
         self.english = self.utterances["en"]
         self.sound = [read_audio(u.audio) for u in self.english if u.audio]
-        phones, spoken = Phones(), [u for split in ("train", "dev", "test") for u in parts.utterances(split) if u.language == "en"]
-        self.spoken = [read_audio(u.audio) for u in spoken[: 10 * clips or None] if u.audio]
+        phones, self.spoken = Phones(), spoken_english(parts, ("train", "dev", "test"), 10 * clips)
         self.phones = [phones.of(clip) for clip in self.spoken]  # of all English: mutual information of few frames is overrated
         self.heard = load_component(registry(), "metric", "asr_wer", {}, SourceContext())
 
@@ -184,11 +211,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of every recipe that is trained, e.g. train.minutes=60")
     arguments = parser.parse_args()
     names, stages = arguments.names or list(COMPARED), arguments.stages.split(",")
-    for given, known in ((names, list(COMPARED)), (stages, [*STAGES, "score"])):
+    for given, known in ((names, list(COMPARED)), (stages, [*STAGES, "layers", "score"])):
         for wrong in set(given) - set(known):
             raise AlmError(f"got {wrong!r}", f"one of {', '.join(known)}", "correct it")
     for name in names:
         train_one(name, stages, arguments.set)
+        if "layers" in stages and COMPARED[name].before:
+            score_layers(name, arguments.clips)
     if "score" in stages:
         score(names, arguments.clips)
 

@@ -87,6 +87,7 @@ class BestRq(Pretraining):
         preprocessor = SeamlessM4TFeatureExtractor(feature_size=options.bands, num_mel_bins=options.bands, stride=options.stack)
         super().__init__(Wav2Vec2BertModel(config), preprocessor, 100 / options.stack, options, train)
         self.options: BestRqOptions = options
+        self.stack = options.stack
         self.quantizer = RandomQuantizer(size, options.codebooks, options.codes, options.code_size, torch.Generator().manual_seed(train.seed))
         self.head = nn.Linear(options.hidden_size, options.codebooks * options.codes)
         self.use = CodeUse(options.codes)
@@ -95,14 +96,14 @@ class BestRq(Pretraining):
         return stacked_mel(audio, self.options.bands, self.options.stack)
 
     def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
-        masked = self.spans(batch.mask.sum(1).tolist(), generator)
+        masked = self.spans(batch.lengths, generator).to(self.device)
         noise = NOISE * torch.randn(batch.inputs.shape, generator=generator).to(self.device)
         heard = torch.where(masked[..., None], noise, batch.inputs)
         states = self.model(heard, attention_mask=batch.mask).last_hidden_state[masked]
         targets = self.quantizer(batch.inputs[masked])  # [K, N]
         scores = self.head(states).unflatten(-1, (self.options.codebooks, -1)).transpose(0, 1)  # [K, N, C]
         loss = F.cross_entropy(scores.flatten(0, 1).float(), targets.flatten())
-        density = masked.sum() / batch.mask.sum()
+        density = masked.sum() / sum(batch.lengths)
         return loss, {"mask_density": density, "accuracy": (scores.argmax(-1) == targets).float().mean(), **self.use.add(targets[0])}
 
 

@@ -32,10 +32,13 @@ class HubertOptions(WaveOptions):
     Attributes:
         projection_size: dimensions in which a frame is compared with the embeddings of the units.
         feature_penalty: weight of the mean square of what the convolutions give.
+        unmasked_weight: of the same loss on frames that are not masked, 0 in the paper; with little speech the convolutions learn
+            most from these.
     """
 
     projection_size: int = 128
     feature_penalty: float = 10.0
+    unmasked_weight: float = 0.0
 
 
 class Hubert(Pretraining):
@@ -58,20 +61,35 @@ class Hubert(Pretraining):
         return normalized(audio.samples[0])
 
     def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
-        lengths = [frames_of(samples, self.model.config) for samples in batch.mask.sum(1).tolist()]
+        lengths = [frames_of(samples, self.model.config) for samples in batch.lengths]
         features = self.model.feature_extractor(batch.inputs).transpose(1, 2)[:, : max(lengths)]
         heard = torch.arange(max(lengths), device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
-        targets, known = pad_frames([self.targets[file][:length].to(self.device) for file, length in zip(batch.files, lengths, strict=True)])
-        masked = self.spans(lengths, generator)
+        found = pad_frames([at_speed(self.targets[file], batch.speed)[:length] for file, length in zip(batch.files, lengths, strict=True)])
+        targets, known = (part.to(self.device) for part in found)
+        masked = self.spans(lengths, generator).to(self.device)
         hidden = torch.where(masked[..., None], self.model.masked_spec_embed, self.model.feature_projection(features))
         states = self.model.encoder(hidden, attention_mask=heard).last_hidden_state
-        asked = masked & F.pad(known, (0, max(lengths) - known.shape[1]))  # the last frame may have no unit
-        wanted = F.pad(targets, (0, max(lengths) - targets.shape[1]))[asked]
-        scores = F.normalize(self.project(states[asked]), dim=-1) @ F.normalize(self.units, dim=-1).T / TEMPERATURE
-        loss = F.cross_entropy(scores.float(), wanted)
+        known = F.pad(known, (0, max(lengths) - known.shape[1]))  # the last frame may have no unit
+        targets = F.pad(targets, (0, max(lengths) - targets.shape[1]))
+        loss, accuracy = self._named(states, targets, masked & known)
         penalty = features[heard].float().square().mean()
-        logged = {"masked": loss, "penalty": penalty, "mask_density": masked.sum() / heard.sum(), "accuracy": (scores.argmax(-1) == wanted).float().mean()}
-        return loss + self.options.feature_penalty * penalty, logged
+        logged = {"masked": loss, "penalty": penalty, "mask_density": masked.sum() / sum(lengths), "accuracy": accuracy}
+        total = loss + self.options.feature_penalty * penalty
+        if self.options.unmasked_weight:
+            logged["unmasked"], logged["accuracy_unmasked"] = self._named(states, targets, known & ~masked)
+            total = total + self.options.unmasked_weight * logged["unmasked"]
+        return total, logged
+
+    def _named(self, states: Tensor, targets: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy and accuracy of the units of the frames that are asked for. [B, F, D], [B, F], [B, F]"""
+        wanted = targets[asked]
+        scores = F.normalize(self.project(states[asked]), dim=-1) @ F.normalize(self.units, dim=-1).T / TEMPERATURE
+        return F.cross_entropy(scores.float(), wanted), (scores.argmax(-1) == wanted).float().mean()
+
+
+def at_speed(units: Tensor, speed: float) -> Tensor:
+    """Units [F] of a clip that is played faster or slower. [F / speed]"""
+    return units if speed == 1.0 else units[(torch.arange(int(len(units) / speed)) * speed).long()]
 
 
 def build(parts: Parts, options: HubertOptions, track: Any) -> tuple[Hubert, Any, Any]:

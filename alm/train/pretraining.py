@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
@@ -38,6 +39,7 @@ class NetworkOptions:
         mask_probability: of a frame to start a masked span; spans overlap, so that about 1 - (1 - p) ^ mask_frames of all frames
             are masked.
         mask_frames: length of a masked span.
+        tempo: each batch is played up to this share faster or slower (speed perturbation; Ko et al., Interspeech 2015).
     """
 
     hidden_size: int = 192
@@ -46,6 +48,7 @@ class NetworkOptions:
     ffn_size: int = 768
     mask_probability: float = 0.065
     mask_frames: int = 10
+    tempo: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,38 @@ class Heard:
 
     inputs: Tensor  # [B, T] samples, or [B, F, D] frames
     mask: Tensor  # of `inputs`, [B, T] or [B, F]
+    lengths: Many[int]  # of `inputs`: where the mask ends, known without asking a GPU
     files: Many[AudioFile]
+    speed: float = 1.0  # at which the clips of `files` are played
+
+    def played_at(self, speed: float, stack: int = 1) -> Heard:
+        """The same clips faster or slower, by linear interpolation.
+
+        Args:
+            stack: frames of which one row of `inputs` [B, F, stack x M] is made.
+        """
+        batch, rows = self.inputs.shape[:2]
+        channels = self.inputs.reshape(batch, rows * stack, -1).transpose(1, 2)  # [B, M, T]
+        count = int(rows / speed)
+        played = F.interpolate(channels, count * stack, mode="linear").transpose(1, 2).reshape(batch, count, *self.inputs.shape[2:])
+        lengths = [int(length / speed) for length in self.lengths]
+        mask = torch.arange(count, device=played.device) < torch.tensor(lengths, device=played.device)[:, None]
+        return Heard(played * mask.view(*mask.shape, *[1] * (played.dim() - 2)), mask, lengths, self.files, speed)
 
 
 class Pretraining(pl.LightningModule, ABC):
     """A transformers encoder and the loss of a subclass.
+
+    Attributes:
+        stack: frames of which the network reads one row.
 
     Args:
         model: what is saved.
         preprocessor: the transformers feature extractor that goes with it.
         frame_rate_hz: of its output.
     """
+
+    stack = 1
 
     def __init__(self, model: Any, preprocessor: Any, frame_rate_hz: float, options: NetworkOptions, train: Any) -> None:
         super().__init__()
@@ -91,11 +115,14 @@ class Pretraining(pl.LightningModule, ABC):
         """The loss, and what else is worth logging."""
 
     def spans(self, lengths: Many[int], generator: torch.Generator) -> Tensor:
-        """Masked frames [B, F]."""
-        return span_mask(lengths, self.options.mask_probability, self.options.mask_frames, generator).to(self.device)
+        """Masked frames [B, F], on the CPU."""
+        return span_mask(lengths, self.options.mask_probability, self.options.mask_frames, generator)
 
     def training_step(self, batch: Heard, _: int) -> Tensor:
-        loss, logged = self.losses(batch, torch.Generator().manual_seed(self.train_config.seed + self.global_step))
+        generator = torch.Generator().manual_seed(self.train_config.seed + self.global_step)
+        if self.options.tempo:
+            batch = batch.played_at(1 + self.options.tempo * (2 * float(torch.rand((), generator=generator)) - 1), self.stack)
+        loss, logged = self.losses(batch, generator)
         self.log_dict({"loss": loss, **logged}, prog_bar=True, batch_size=len(batch.files))
         return loss
 
@@ -106,10 +133,10 @@ class Pretraining(pl.LightningModule, ABC):
     def batch_tokens(self, batch: Heard) -> int:
         """Frames that are not padding."""
         per_row = self.frame_rate_hz / SAMPLE_RATE_HZ if batch.inputs.dim() == 2 else 1.0
-        return int(batch.mask.sum() * per_row)
+        return int(sum(batch.lengths) * per_row)
 
     def transfer_batch_to_device(self, batch: Heard, device: Any, _: int) -> Heard:
-        return Heard(batch.inputs.to(device), batch.mask.to(device), batch.files)
+        return Heard(batch.inputs.to(device), batch.mask.to(device), batch.lengths, batch.files)
 
     def configure_optimizers(self) -> Any:
         return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
@@ -132,7 +159,7 @@ def span_mask(lengths: Many[int], probability: float, span: int, generator: torc
         if not bool(starts[row, :length].any()):
             starts[row, int(torch.randint(max(1, length - span + 1), (), generator=generator))] = True
     started = starts.long().cumsum(1)  # masked where a span started at this frame or one of the span - 1 before it
-    masked = started > torch.nn.functional.pad(started, (span, 0))[:, :frames]
+    masked = started > F.pad(started, (span, 0))[:, :frames]
     return masked & (torch.arange(frames) < torch.tensor(lengths)[:, None])
 
 
@@ -175,7 +202,8 @@ def loaders(parts: Parts, module: Pretraining, audio: dict[str, list[AudioFile]]
     read = Kept(lambda file: module.read(prepare(read_audio(file), SAMPLE_RATE_HZ)), KEPT_BYTES)
 
     def collate(items: list[tuple[AudioFile, Tensor]]) -> Heard:
-        return Heard(*pad_frames([values for _, values in items]), [file for file, _ in items])
+        files, values = zip(*items, strict=True)
+        return Heard(*pad_frames(values), [len(own) for own in values], files)
 
     def load(split: str, *, shuffle: bool) -> DataLoader[Any]:
         files = audio[split]
@@ -206,9 +234,10 @@ class CodeUse:
     def __init__(self, codes: int, window: int = 20_000) -> None:
         self.counts, self.window = torch.zeros(codes), window
 
-    def add(self, codes: Tensor) -> dict[str, float]:
-        """codes [N] int64 -> `codes_used`, the share of the codebook, and `perplexity`."""
-        self.counts = self.counts * max(0.0, 1 - len(codes) / self.window) + torch.bincount(codes.flatten().cpu(), minlength=len(self.counts))
+    def add(self, codes: Tensor) -> dict[str, Tensor]:
+        """codes [N] int64 -> `codes_used`, the share of the codebook, and `perplexity`, on the codes' device."""
+        faded = self.counts.to(codes.device) * max(0.0, 1 - len(codes) / self.window)
+        self.counts = faded.index_add(0, codes, torch.ones_like(codes, dtype=faded.dtype))
         shares = self.counts / self.counts.sum()
         entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
-        return {"codes_used": float((self.counts > 0.5).float().mean()), "perplexity": float(entropy.exp())}
+        return {"codes_used": (self.counts > 0.5).float().mean(), "perplexity": entropy.exp()}

@@ -62,13 +62,13 @@ class Wav2Vec2(Pretraining):
         return normalized(audio.samples[0])
 
     def losses(self, batch: Heard, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | float]]:
-        lengths = [frames_of(samples, self.model.config) for samples in batch.mask.sum(1).tolist()]
+        lengths = [frames_of(samples, self.model.config) for samples in batch.lengths]
         masked = self.spans(lengths, generator)
-        negatives = distractors(masked.cpu(), self.options.distractors, generator).to(self.device)
+        negatives = distractors(masked, self.options.distractors, generator).to(self.device)
         if self.training:
             self.network.set_gumbel_temperature(HOT * (COLD / HOT) ** progress(self))
-        output = self.network(batch.inputs, attention_mask=batch.mask, mask_time_indices=masked, sampled_negative_indices=negatives)
-        count = masked.sum()
+        output = self.network(batch.inputs, attention_mask=batch.mask, mask_time_indices=masked.to(self.device), sampled_negative_indices=negatives)
+        count = int(masked.sum())
         logged = {
             "contrastive": output.contrastive_loss / count,
             "perplexity": output.codevector_perplexity,

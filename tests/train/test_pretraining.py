@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from alm.api.errors import AlmError
-from alm.train.pretraining import CodeUse, frames_of, span_mask
+from alm.train.pretraining import CodeUse, Heard, frames_of, span_mask
 from alm.train.run import train
 from tests.conftest import write_recipe
 
-SIZES = "hidden_size: 32, layers: 2, heads: 2, ffn_size: 48"
+SIZES = "hidden_size: 32, layers: 2, heads: 2, ffn_size: 48, tempo: 0.1"
 OBJECTIVES = {
     "best-rq": f"{{{SIZES}, codebooks: 2, codes: 64, convolution_kernel: 5}}",
-    "hubert": f"{{{SIZES}, convolution_size: 16, projection_size: 16}}",
+    "hubert": f"{{{SIZES}, convolution_size: 16, projection_size: 16, unmasked_weight: 0.5}}",
     "wav2vec2": f"{{{SIZES}, convolution_size: 16, projection_size: 16, codes: 20, distractors: 10}}",
 }
 TOKENIZERS = {"best-rq": "usm", "hubert": "hubert", "wav2vec2": "wav2vec2"}
@@ -38,6 +38,23 @@ def test_a_span_is_as_long_as_it_should_be():
     masked = span_mask([5000], 0.002, 7, generator())[0]
     runs = [len(run) for run in "".join("x" if m else " " for m in masked.tolist()).split()]
     assert min(runs[:-1]) == 7, "overlapping spans are longer, none is shorter"
+
+
+def test_a_batch_is_played_faster_and_slower():
+    from alm.train.hubert import at_speed
+
+    seconds = torch.arange(16_000) / 16_000
+    tone = torch.sin(2 * torch.pi * 400 * seconds)
+    sound = torch.stack([tone, torch.where(seconds < 0.5, tone, 0.0)])
+    fast = Heard(sound, torch.ones(2, 16_000).cumsum(1) <= torch.tensor([[16_000], [8_000]]), [16_000, 8_000], []).played_at(1.25)
+    assert fast.inputs.shape == (2, 12_800) and fast.lengths == [12_800, 6_400] and fast.mask.sum(1).tolist() == fast.lengths
+    assert int(torch.fft.rfft(fast.inputs[0]).abs().argmax()) * 16_000 / 12_800 == pytest.approx(500, abs=2)
+    assert not fast.inputs[1, 6_400:].any()
+    ramp = torch.arange(80.0).reshape(1, 20, 4)  # one band, four frames a row
+    slow = Heard(ramp, torch.ones(1, 20, dtype=torch.bool), [20], []).played_at(0.8, stack=4)
+    assert slow.inputs.shape == (1, 25, 4) and slow.inputs[0].flatten().diff()[2:-2].sub(0.8).abs().max() < 1e-4, "frames of a row are neighbours in time"
+    assert at_speed(torch.arange(10), 2.0).tolist() == [0, 2, 4, 6, 8]
+    assert at_speed(torch.arange(4), 0.5).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_random_quantizer_gives_the_nearest_code_of_each_codebook():
