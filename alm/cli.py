@@ -277,6 +277,22 @@ def convert_codebook(
 
 
 @app.command()
+def convert_vocoder(
+    checkpoint: Annotated[Path, typer.Argument(help="A CodeHiFiGAN as fairseq publishes them: a .pt file.")],
+    config: Annotated[Path, typer.Argument(help="The JSON configuration beside it.")],
+    folder: Annotated[Path, typer.Argument(help="Where it is written; a recipe names it as `weights: dir:FOLDER` of vocoder unit-hifigan.")],
+) -> None:
+    """Turn a published unit vocoder into safetensors, without running what is pickled in it."""
+    from alm.components.vocoders.unit_hifigan import read_fairseq
+    from alm.core.files import atomic_folder
+
+    model = read_fairseq(checkpoint, config)
+    with atomic_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+    print(f"{model.config.unit_hifi_gan_vocab_size} units, {model.config.vocoder_num_spkrs} speakers, {model.config.sampling_rate} Hz: {folder}")
+
+
+@app.command()
 def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the package is made.")] = Path()) -> None:
     """Make a plugin package: a tokenizer, a task, tests and a recipe to start from."""
     from alm.core.scaffold import new_plugin as make

@@ -10,7 +10,7 @@ from alm.api.cards import BackboneCard, TokenizerCard, VocoderCard
 from alm.api.types import Audio, Units
 from alm.components.backbones.causal import CausalBackbone
 from alm.components.encoders.frames import check_audio
-from alm.components.vocoders.unit_vocos import check_units, speaker_row
+from alm.components.vocoders.inputs import check_units, speaker_row
 
 
 class FakeTokenizer:

@@ -148,6 +148,8 @@ class VocoderCard:
         frame_rate_hz, vocabulary_size, codebooks: of the units it accepts; 0 before training means any.
         units_fingerprint: of the tokenizer whose units it was trained on; "" before it is trained.
         speakers: names that `synthesize` accepts.
+        predicts_durations: it speaks units whose repeats are merged, and gives each the length that it predicts where the units
+            carry none.
     """
 
     sample_rate_hz: int
@@ -156,6 +158,7 @@ class VocoderCard:
     codebooks: int = 1
     units_fingerprint: str = ""
     speakers: tuple[str, ...] = ()
+    predicts_durations: bool = False
     trainable: tuple[str, ...] = ()
     licence: str = ""
     source: str = ""

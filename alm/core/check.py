@@ -117,8 +117,11 @@ def _layout_fits(parts: Parts, codebooks: int) -> Iterator[Problem]:
 
 
 def _vocoder_fits(vocoder: Any, tokenizer: Any, name: str) -> Iterator[Problem]:
-    if tokenizer.merges_repeats:
+    if tokenizer.merges_repeats and not vocoder.predicts_durations:
         yield f"got a tokenizer that merges repeats for vocoder {name!r}", "a unit for every frame: it does not know how long a merged one lasts", "set merge_repeats: false"
+        return
+    if vocoder.predicts_durations and not tokenizer.merges_repeats:
+        yield f"got a tokenizer that keeps repeats for vocoder {name!r}", "repeats merged: it gives every unit a length of its own", "set merge_repeats: true"
         return
     if vocoder.frame_rate_hz and vocoder.frame_rate_hz != tokenizer.frame_rate_hz:
         yield (

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
 from alm.api.errors import AlmError
+from alm.components.vocoders.inputs import spoken_codes
 from alm.components.vocoders.pitch import LOWEST_HZ, track_pitch
-from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net, spoken_codes
+from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net
 from alm.core.audio import prepare, read_audio
 from alm.core.config import build_options
 from alm.core.parts import Parts

@@ -156,6 +156,17 @@ def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, cor
     assert all(fix for _, _, fix in problems)
 
 
+@pytest.mark.parametrize(("merged", "predicts", "wanted"), [(True, True, None), (False, False, None), (True, False, "a unit for every frame"), (False, True, "repeats merged")])
+def test_check_pairs_merged_units_with_a_vocoder_that_gives_them_a_length(recipe, tmp_path, merged, predicts, wanted):
+    import json
+
+    sizes = {"model_type": "seamless_m4t", "unit_hifi_gan_vocab_size": 32, "upsample_rates": [8, 8, 10], "sampling_rate": 16_000, "predicts_durations": predicts}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    text = (GOOD % (f", hop_samples: 640, merge_repeats: {merged}", f", weights: 'dir:{tmp_path}'", "", "ASR")).replace("unit-vocos", "unit-hifigan")
+    problems = check_recipe(Parts(load_recipe(recipe(text)), tmp_path))
+    assert (not problems) if wanted is None else any(wanted in p[1] for p in problems), problems
+
+
 def test_check_wants_a_limit_and_no_start_for_what_is_fitted_anew(recipe):
     endless = Parts(load_recipe(recipe("name: x\ndata: {corpora: [{use: prompts}]}\nparts: {encoder: {use: whisper}}\ntrain: {objective: ctc}\n")), Path())
     assert "train.steps, train.tokens or train.minutes" in [wanted for _, wanted, _ in check_recipe(endless)]

@@ -21,7 +21,7 @@ from alm.api.types import Audio, Units
 from alm.components.codecs.cards import CodecOptions, sizes_of, tokenizer_card, vocoder_card
 from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.encoders.frames import check_audio
-from alm.components.vocoders.unit_vocos import check_units, speaker_row
+from alm.components.vocoders.inputs import check_units, speaker_row
 
 LONGEST_S = 600
 

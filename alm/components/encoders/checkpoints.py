@@ -16,7 +16,7 @@ from alm.components.encoders.cards import FrameOptions
 
 
 @contextmanager
-def _without_report() -> Iterator[None]:
+def without_report() -> Iterator[None]:
     """transformers lists every weight that a network does not use: heads, and layers behind the last that is wanted."""
     logger = logging.getLogger("transformers.modeling_utils")
     was, logger.disabled = logger.disabled, True
@@ -56,7 +56,7 @@ def load_pretrained(weights: str, context: LoadContext, **sizes: Any) -> tuple[A
         config = AutoConfig.from_pretrained(folder)
         for key, value in sizes.items():
             setattr(config, key, value)
-        with _without_report():
+        with without_report():
             model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
@@ -127,6 +128,19 @@ def units_fingerprint(codebook: str, *, merged: bool) -> str:
     return f"{codebook}-merged" if codebook and merged else codebook
 
 
+def codebook_content(codebook: str, context: LoadContext) -> dict[str, Any]:
+    """The card of a trained codebook: `fingerprint`, `size`, `feature_size`, `features`.
+
+    Raises:
+        AlmError: no codebook there.
+    """
+    folder = context.folders(codebook)[0]
+    path: Path = folder / CODEBOOK_CARD
+    if not path.exists():
+        raise AlmError(f"got {folder}, which has no {CODEBOOK_CARD}", "a folder with a trained codebook", "train it with a recipe of objective kmeans")
+    return json.loads(path.read_text())
+
+
 def codebook_identity(codebook: str, features: str, context: LoadContext, clusters: int) -> tuple[str, int]:
     """Fingerprint and size of a codebook, read from its card without loading it; ("", clusters) before it is trained.
 
@@ -138,14 +152,10 @@ def codebook_identity(codebook: str, features: str, context: LoadContext, cluste
     """
     if not codebook:
         return "", clusters
-    folder = context.folders(codebook)[0]
-    path: Path = folder / CODEBOOK_CARD
-    if not path.exists():
-        raise AlmError(f"got {folder}, which has no {CODEBOOK_CARD}", "a folder with a trained codebook", "train it with a recipe of objective kmeans")
-    content = json.loads(path.read_text())
+    content = codebook_content(codebook, context)
     if content.get("features", "") not in ("", features):
         raise AlmError(
-            f"got features {features} for the codebook in {folder}",
+            f"got features {features} for the codebook in {context.folders(codebook)[0]}",
             f"features {content['features']}, on which it was fitted",
             "use the weights, layers, stride and adapter of its recipe",
         )

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import VocoderCard
-from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError
+from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.nets import ConvNeXtBlock
 from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
+from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, voice_source
 
 BATCH_UNITS = 2000
@@ -132,43 +133,6 @@ class UnitVocos:
         save_file({k: v.detach().half().contiguous() for k, v in self.net.state_dict().items()}, folder / VOCODER_FILE)
         content = {"card": dataclasses.asdict(self.card), "options": dataclasses.asdict(dataclasses.replace(self.net.options, weights=""))}
         (folder / VOCODER_CARD).write_text(json.dumps(content, indent=1))
-
-
-def check_units(card: VocoderCard, units: Units) -> None:
-    """Refuses units of another tokenizer.
-
-    Raises:
-        VocabularyMismatchError: another fingerprint or number of codebooks.
-        AlmError: no unit at all, or codes outside the vocabulary.
-    """
-    if units.fingerprint != card.units_fingerprint or units.codes.shape[0] != card.codebooks:
-        raise VocabularyMismatchError(
-            f"got units of codebook {units.fingerprint or '(untrained)'}",
-            f"units of codebook {card.units_fingerprint or '(untrained)'}, for which this vocoder was made",
-            "use the tokenizer it was trained with, or train a vocoder for this one",
-        )
-    if not units.num_frames:
-        raise AlmError("got no units to speak", "at least one", "check what the model emitted")
-    if int(units.codes.min()) < 0 or int(units.codes.max()) >= card.vocabulary_size:
-        raise AlmError(f"got codes between {int(units.codes.min())} and {int(units.codes.max())}", f"0 to {card.vocabulary_size - 1}", "tokenize again")
-
-
-def speaker_row(card: VocoderCard, name: str) -> int:
-    """The row of a speaker; "" is the first one.
-
-    Raises:
-        UnknownNameError: a speaker that is not on the card.
-    """
-    if not name:
-        return 0
-    if name not in card.speakers:
-        raise UnknownNameError(f"got speaker {name!r}", "a speaker of the vocoder", f"one of: {', '.join(card.speakers)}")
-    return card.speakers.index(name)
-
-
-def spoken_codes(units: Units) -> Tensor:
-    """Codes of the first codebook, repeats restored by their durations. [F]"""
-    return units.codes[0] if units.durations is None else units.codes[0].repeat_interleave(units.durations)
 
 
 def read_net(folder: Path) -> tuple[UnitVocosNet, VocoderCard]:

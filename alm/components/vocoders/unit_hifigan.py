@@ -1,0 +1,165 @@
+"""`unit-hifigan`: fairseq's CodeHiFiGAN, as SpeechGPT and SeamlessM4T speak with it. Sees units, never text.
+
+A unit's embedding, repeated as long as a predictor says, beside those of a language and a speaker -> HiFi-GAN's generator. The
+network is transformers' SeamlessM4TCodeHifiGan; a fairseq checkpoint of one language has embeddings of size 0 in their place.
+(Polyak et al., arXiv 2104.00355; durations: Lee et al., arXiv 2107.05604.)
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence as Many
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
+
+from alm.api.cards import VocoderCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+from alm.api.types import Audio, Units
+from alm.components.encoders.checkpoints import without_report
+from alm.components.vocoders.cards import UnitHifiganOptions, language_row, unit_hifigan_card
+from alm.components.vocoders.inputs import check_units, speaker_row
+
+
+class UnitHifigan:
+    """See the module. Immutable once loaded.
+
+    Args:
+        language: row of the language.
+    """
+
+    def __init__(self, model: SeamlessM4TCodeHifiGan, card: VocoderCard, language: int = 0) -> None:
+        self.model, self.card, self.language = model.eval(), card, language
+
+    @torch.inference_mode()
+    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+        """Sound of each clip by itself: the convolutions would hear the padding of a batch."""
+        rows = [speaker_row(self.card, name) for name in speakers]
+        for clip in units:
+            check_units(self.card, clip)
+        return [Audio(self._samples(clip, row).cpu(), self.card.sample_rate_hz) for clip, row in zip(units, rows, strict=True)]
+
+    def _samples(self, clip: Units, speaker: int) -> Tensor:
+        """[1, T]"""
+        model = self.model
+        codes = clip.codes.to(model.device)
+        hidden = model.unit_embedding(codes)  # [1, F, D]
+        durations = clip.durations
+        if durations is None and self.card.predicts_durations:
+            durations = model.dur_predictor(hidden).expm1().round().long().clamp(min=1)[0]
+        if durations is not None:
+            hidden = hidden.repeat_interleave(durations.to(model.device), 1)
+        beside = [table(torch.tensor([row], device=model.device)) for table, row in ((model.language_embedding, self.language), (model.speaker_embedding, speaker))]
+        language, voice = (row[:, None].expand(-1, hidden.shape[1], -1) for row in beside)
+        return model.hifi_gan(torch.cat([language, hidden, voice], -1).transpose(1, 2))
+
+    def save(self, folder: Path) -> None:
+        """A transformers checkpoint folder."""
+        self.model.save_pretrained(folder)
+
+
+def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifigan:
+    card = unit_hifigan_card(options, context)
+    folder = context.folders(options.weights)[0]
+    try:
+        with without_report():  # of a whole SeamlessM4T, most weights are not the vocoder's
+            model, report = SeamlessM4TCodeHifiGan.from_pretrained(folder, key_mapping={r"^vocoder\.": ""}, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a CodeHiFiGAN", "check the folder") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "a CodeHiFiGAN", "check the folder")
+    return UnitHifigan(model.requires_grad_(False).to(context.device), card, language_row(options, context))
+
+
+def from_fairseq(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> SeamlessM4TCodeHifiGan:
+    """The network of a fairseq checkpoint.
+
+    Args:
+        state: its `generator` state dict, with or without weight normalization.
+        config: its JSON configuration.
+
+    Raises:
+        AlmError: one that needs the pitch or a speaker vector beside the units, or whose weights do not fit.
+    """
+    for key, what in (("f0", "the pitch"), ("embedder_params", "a speaker vector")):
+        if config.get(key):
+            raise AlmError(f"got a CodeHiFiGAN that is given {what} beside the units ({key})", "one of units and a speaker's number", "choose another checkpoint")
+    size = config["embedding_dim"]
+    durations = config.get("dur_predictor_params")
+    if durations and durations["var_pred_hidden_dim"] != size:
+        raise AlmError(f"got a duration predictor of size {durations['var_pred_hidden_dim']}", f"{size}, as the unit embedding", "choose another checkpoint")
+    made = SeamlessM4TConfig(
+        unit_hifi_gan_vocab_size=config["num_embeddings"],
+        unit_embed_dim=size,
+        lang_embed_dim=0,
+        spkr_embed_dim=size if config.get("multispkr") else 0,
+        vocoder_num_langs=1,
+        vocoder_num_spkrs=config.get("num_speakers", 200) if config.get("multispkr") else 1,
+        upsample_initial_channel=config["upsample_initial_channel"],
+        upsample_rates=config["upsample_rates"],
+        upsample_kernel_sizes=config["upsample_kernel_sizes"],
+        resblock_kernel_sizes=config["resblock_kernel_sizes"],
+        resblock_dilation_sizes=config["resblock_dilation_sizes"],
+        variance_predictor_kernel_size=durations["var_pred_kernel_size"] if durations else 3,
+        var_pred_dropout=durations["var_pred_dropout"] if durations else 0.0,
+        sampling_rate=config.get("sampling_rate", 16_000),
+        architectures=["SeamlessM4TCodeHifiGan"],
+        predicts_durations=bool(durations),
+    )
+    model = SeamlessM4TCodeHifiGan(made)
+    beside = {name: value for name, value in model.state_dict().items() if not value.numel() or (not durations and name.startswith("dur_predictor."))}
+    try:
+        model.load_state_dict({**beside, **_renamed(state)})
+    except RuntimeError as error:
+        raise AlmError(f"got weights that do not fit ({' '.join(str(error).split())[:200]})", "a CodeHiFiGAN of the given configuration", "check both files") from error
+    return model.eval()
+
+
+WANTED = ("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates", "upsample_kernel_sizes")
+WANTED += ("resblock_kernel_sizes", "resblock_dilation_sizes")
+RENAMED = {"dict.": "unit_embedding.", "spkr.": "speaker_embedding.", "ups.": "hifi_gan.upsampler.", "dur_predictor.conv1.0.": "dur_predictor.conv1."}
+RENAMED |= {"dur_predictor.conv2.0.": "dur_predictor.conv2.", **{f"{name}": f"hifi_gan.{name}" for name in ("conv_pre.", "conv_post.", "resblocks.")}}
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """fairseq's names -> those of transformers; normalized weights multiplied out."""
+    renamed = {}
+    for name, value in state.items():
+        found = next((old for old in RENAMED if name.startswith(old)), "")
+        target = RENAMED.get(found, "") + name.removeprefix(found)
+        for gain, direction in (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1")):
+            if target.endswith(direction):
+                stem = name.removesuffix(direction)
+                value = torch._weight_norm(value, state[stem + gain], 0)
+                target = target.removesuffix(direction) + "weight"
+        if not name.endswith(("weight_g", "original0")):
+            renamed[target] = value.float()
+    return renamed
+
+
+def read_fairseq(checkpoint: Path, config: Path) -> SeamlessM4TCodeHifiGan:
+    """The network of a fairseq checkpoint, of which nothing but tensors is unpickled.
+
+    Args:
+        config: the JSON file beside it.
+
+    Raises:
+        AlmError: files that are no such checkpoint, or that need more than tensors to load; as from_fairseq.
+    """
+    try:
+        content, sizes = torch.load(checkpoint, map_location="cpu", weights_only=True), json.loads(config.read_text())
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise AlmError(f"got {checkpoint} and {config}, which do not load ({' '.join(str(error).split())[:160]})", "a fairseq vocoder", "check the files") from error
+    if not isinstance(content, dict) or not isinstance(content.get("generator"), dict):
+        raise AlmError(f"got {checkpoint} without `generator`", "the state of a fairseq CodeHiFiGAN", "check the file")
+    missing = [name for name in WANTED if name not in sizes]
+    if missing:
+        raise AlmError(f"got {config} without {', '.join(missing)}", "the configuration of a fairseq CodeHiFiGAN", "check the file")
+    return from_fairseq(content["generator"], sizes)
