@@ -150,6 +150,9 @@ class VocoderCard:
         speakers: names that `synthesize` accepts.
         predicts_durations: it speaks units whose repeats are merged, and gives each the length that it predicts where the units
             carry none.
+        streams: it has `stream(speaker)`, so that it speaks while units are still being made (alm.api.interfaces.StreamingVocoder).
+        context_units, lookahead_units: how many units before and behind one its sound depends on, where it streams; a context of
+            -1 is all units before it.
     """
 
     sample_rate_hz: int
@@ -159,6 +162,9 @@ class VocoderCard:
     units_fingerprint: str = ""
     speakers: tuple[str, ...] = ()
     predicts_durations: bool = False
+    streams: bool = False
+    context_units: int = 0
+    lookahead_units: int = 0
     trainable: tuple[str, ...] = ()
     licence: str = ""
     source: str = ""

@@ -192,6 +192,31 @@ class Vocoder(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
+class VocoderStream(Protocol):
+    """Sound of one clip whose units come bit by bit. What it gives in pieces is what `synthesize` gives at once."""
+
+    def push(self, units: Units) -> Audio | None:
+        """Sound that nothing to come can change, if there is any yet. `units` may hold no unit."""
+        ...
+
+    def finish(self) -> Audio | None:
+        """The rest; nothing may be pushed afterwards."""
+        ...
+
+
+@runtime_checkable
+class StreamingVocoder(Vocoder, Protocol):
+    """A vocoder whose card says `streams`."""
+
+    def stream(self, speaker: str) -> VocoderStream:
+        """A new clip.
+
+        Raises:
+            UnknownNameError: a speaker that is not on the card.
+        """
+        ...
+
+
 @runtime_checkable
 class Decoder(Protocol):
     """Chooses the next ids."""

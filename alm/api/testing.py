@@ -14,8 +14,10 @@ from typing import Any
 
 from alm.api import cards
 from alm.api.errors import AlmError
-from alm.api.interfaces import FollowingDecoder
+from alm.api.interfaces import FollowingDecoder, StreamingVocoder
 from alm.api.types import Audio, Sample, Segment, Sequence, Turn, Units, Utterance
+
+STREAM_TOLERANCE = 1e-5  # largest difference between a sample made in pieces and at once
 
 
 def test_clips(sample_rate_hz: int) -> list[Audio]:
@@ -150,7 +152,8 @@ def check_vocoder(vocoder: Any) -> None:
 
     def units(frames: int, fingerprint: str = card.units_fingerprint) -> Units:
         codes = torch.randint(card.vocabulary_size, (card.codebooks, frames), generator=generator)
-        return Units(codes, card.frame_rate_hz, fingerprint)
+        durations = torch.randint(1, 4, (frames,), generator=generator) if card.predicts_durations else None
+        return Units(codes, card.frame_rate_hz, fingerprint, durations)
 
     batch = [units(20), units(7), units(33)]
     speaker = card.speakers[0] if card.speakers else ""
@@ -162,6 +165,34 @@ def check_vocoder(vocoder: Any) -> None:
         assert torch.allclose(alone.samples, audio.samples, atol=1e-3), "a clip alone differs from the clip in a batch"
     _refuses(lambda: vocoder.synthesize([units(5, "another")], [speaker]), "units of another tokenizer")
     _refuses(lambda: vocoder.synthesize([batch[0]], ["no such speaker"]), "an unknown speaker")
+    if card.streams:
+        _check_stream(vocoder, speaker, units(card.lookahead_units + 2 * max(card.context_units, 10) + 40), generator)
+
+
+def _check_stream(vocoder: Any, speaker: str, whole: Units, generator: Any) -> None:
+    """Pieces of any length join to what is made at once; sound waits for no more units than the card says."""
+    import torch
+
+    card = vocoder.card
+    assert isinstance(vocoder, StreamingVocoder), "the card says that it streams; no method stream(speaker)"
+    per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
+    frames = whole.num_frames
+    wanted = vocoder.synthesize([whole], [speaker])[0].samples
+    for longest in (1, 3, 25, frames):
+        stream, pieces, start = vocoder.stream(speaker), [], 0
+        while start < frames:
+            stop = min(frames, start + int(torch.randint(1, longest + 1, (), generator=generator)))
+            pieces.append(stream.push(whole[start:stop]))
+            start, heard = stop, sum(piece.num_samples for piece in pieces if piece is not None)
+            due = per_unit * round(whole[: max(0, start - card.lookahead_units)].duration_s * card.frame_rate_hz)
+            assert heard >= due, f"after {start} units {heard} samples came, {due} were due with {card.lookahead_units} units ahead"
+        pieces.append(stream.finish())
+        joined = torch.cat([piece.samples for piece in pieces if piece is not None], 1)
+        assert joined.shape == wanted.shape, f"{joined.shape[1]} samples in pieces, {wanted.shape[1]} at once"
+        worst = float((joined - wanted).abs().max())
+        assert worst < STREAM_TOLERANCE, f"pieces of up to {longest} units differ by {worst:.1e} from the whole"
+    _refuses(lambda: stream.push(whole[:1]), "units after the end of a stream")
+    _refuses(lambda: vocoder.stream(speaker).push(replace(whole[:1], fingerprint="another")), "units of another tokenizer, streamed")
 
 
 def check_decoder(decoder: Any) -> None:

@@ -15,11 +15,15 @@ class ConvNeXtBlock(nn.Module):
     """Depthwise convolution over frames, then a two-layer MLP (arXiv 2201.03545, one-dimensional as in Vocos).
 
     Frames behind a clip's end are zeroed before the convolution, so that a padded batch equals single clips.
+
+    Args:
+        causal: a frame sees `kernel` - 1 frames before it and none behind it, in place of half as many on either side.
     """
 
-    def __init__(self, size: int, kernel: int = 7, expansion: int = 3, dropout: float = 0.0, scale: float = 0.3) -> None:
+    def __init__(self, size: int, kernel: int = 7, expansion: int = 3, dropout: float = 0.0, scale: float = 0.3, *, causal: bool = False) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(size, size, kernel, padding=kernel // 2, groups=size)
+        self.depthwise = nn.Conv1d(size, size, kernel, padding=0 if causal else kernel // 2, groups=size)
+        self.before = kernel - 1 if causal else 0
         self.norm = nn.LayerNorm(size)
         self.expand = nn.Linear(size, expansion * size)
         self.contract = nn.Linear(expansion * size, size)
@@ -28,7 +32,7 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, F, D], mask [B, F] -> [B, F, D]."""
-        y = self.depthwise((x * mask[..., None]).transpose(1, 2)).transpose(1, 2)
+        y = self.depthwise(F.pad((x * mask[..., None]).transpose(1, 2), (self.before, 0))).transpose(1, 2)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return x + self.scale * F.dropout(y, self.dropout, self.training)
 

@@ -7,11 +7,7 @@ import math
 import pytest
 import torch
 
-from alm.api import testing
-from alm.api.cards import VocoderCard
-from alm.components.vocoders.cards import UnitVocosOptions
-from alm.components.vocoders.pitch import track_pitch, voice_source
-from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet
+from alm.components.vocoders.pitch import Source, track_pitch, voice_source
 
 RATE, HOP = 16_000, 160
 
@@ -51,9 +47,9 @@ def test_the_source_has_the_pitch_it_is_asked_for():
     assert not bool(voice_source(pitch_hz, torch.zeros(1, 100, dtype=torch.bool), noise, RATE, HOP).any())
 
 
-def test_a_vocoder_with_a_voice_source_conforms():
-    torch.manual_seed(0)
-    net = UnitVocosNet(UnitVocosOptions(vocabulary_size=8, frame_rate_hz=25.0, hidden_size=32, blocks=2, voice_source=True), 2)
-    with torch.no_grad():
-        net.pitch.bias[0] = 0.0  # some frames voiced, some not
-    testing.check_vocoder(UnitVocos(net, VocoderCard(RATE, 25.0, 8, units_fingerprint="f", speakers=("anna", "ben"))))
+def test_the_source_goes_on_where_it_was():
+    """In pieces it is what it is at once, over more than one round of its noise."""
+    hz = torch.rand(1, 3 * RATE, generator=torch.Generator().manual_seed(0)).mul(300) * (torch.arange(3 * RATE) % 7000 > 900)
+    noise = torch.randn(RATE, generator=torch.Generator().manual_seed(1))
+    pieces = Source(noise, RATE)
+    torch.testing.assert_close(torch.cat([pieces(part) for part in hz.split(1234, 1)], 1), Source(noise, RATE)(hz))

@@ -118,6 +118,18 @@ def test_gives_what_transformers_gives(seamless):
     assert again.samples.shape == audio.samples.shape
 
 
+def test_it_conforms_and_streams(seamless):
+    vocoder = load(f"dir:{seamless[1]}")
+    check_vocoder(vocoder)
+    whole = units(torch.randint(2, 30, (60,)))
+    wanted = vocoder.synthesize([whole], ["1"])[0].samples
+    stream = vocoder.stream("1")
+    pieces = [stream.push(whole[start : start + 7]) for start in range(0, 60, 7)] + [stream.finish()]
+    joined = torch.cat([piece.samples for piece in pieces if piece is not None], 1)
+    torch.testing.assert_close(joined, wanted, atol=1e-5, rtol=0, msg="lengths that are predicted in pieces are those of the whole")
+    assert pieces[4] is not None, "it does not wait for the end"
+
+
 def test_the_vocoder_of_a_whole_seamless_m4t_is_found(seamless):
     _, folder = seamless
     alone = load(f"dir:{folder}").synthesize([units([3, 4, 5])], ["0"])[0]

@@ -16,6 +16,7 @@ from alm.components.tokenizers.cards import codebook_content, units_fingerprint
 
 VOCODER_FILE = "vocoder.safetensors"
 VOCODER_CARD = "vocoder.json"
+KERNEL = 7  # frames that a block of unit-vocos sees
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class UnitVocosOptions:
     hop_samples, fft_samples: of the iSTFT head.
     voice_source: predict the pitch, and shape a source of that pitch, whose harmonics and phases the head then need not
         make up (neural source-filter, arXiv 1904.12088). Training takes the pitch from the recordings.
+    causal: blocks look back alone, for streaming: what is heard then waits for some 50 ms of units to come in place of half a
+        second and more.
     """
 
     weights: str = ""
@@ -38,6 +41,47 @@ class UnitVocosOptions:
     hop_samples: int = 160
     fft_samples: int = 640
     voice_source: bool = False
+    causal: bool = False
+
+    @property
+    def frames_per_unit(self) -> int:
+        return round(self.sample_rate_hz / self.hop_samples / self.frame_rate_hz)
+
+    @property
+    def context_blocks(self) -> int:
+        """Of the blocks, those at the units' rate."""
+        return self.blocks // 2
+
+    @property
+    def detail_blocks(self) -> int:
+        """Those at the rate of frames."""
+        return self.blocks - self.context_blocks
+
+    @property
+    def context_reach(self) -> tuple[int, int]:
+        """Units before and behind one that the blocks at the units' rate see."""
+        return self._reach(self.context_blocks)
+
+    @property
+    def detail_reach(self) -> tuple[int, int]:
+        """Frames before and behind one that the other blocks see."""
+        return self._reach(self.detail_blocks)
+
+    def _reach(self, blocks: int) -> tuple[int, int]:
+        return (blocks * (KERNEL - 1), 0) if self.causal else (blocks * (KERNEL // 2), blocks * (KERNEL // 2))
+
+    @property
+    def window_reach(self) -> int:
+        """Frames on either side that the window of the Fourier transform touches."""
+        return -(-self.fft_samples // (2 * self.hop_samples))
+
+    def reach_units(self) -> tuple[int, int]:
+        """Units before and behind one that its sound depends on."""
+        before, behind = (part + self.window_reach for part in self.detail_reach)
+        if self.voice_source:
+            before, behind = before + self.window_reach, behind + self.window_reach + 1
+        units = [-(-frames // self.frames_per_unit) for frames in (before, behind)]
+        return self.context_reach[0] + units[0], self.context_reach[1] + units[1]
 
 
 @dataclass(frozen=True)
@@ -74,7 +118,8 @@ def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderC
             if name in trained and name != "weights" and value not in (getattr(UnitVocosOptions, name), trained[name]):
                 raise AlmError(f"got {name} {value} for the vocoder in {folder}", f"{trained[name]}, with which it was trained", f"remove {name}, or train a vocoder with it")
         return _card_of(saved)
-    return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
+    card = VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
+    return _reaching(card, options) if options.frame_rate_hz else card
 
 
 def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> VocoderCard:
@@ -84,6 +129,7 @@ def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> Voco
     predicts = bool(config.get("predicts_durations", True))
     fingerprint = codebook_content(options.codebook, context)["fingerprint"] if options.codebook else ""
     speakers = config.get("vocoder_num_spkrs", 200)
+    reach, lengths = hifigan_reach(config), lengths_reach(config) if predicts else (0, 0)
     return VocoderCard(
         sample_rate_hz=config.get("sampling_rate", 16_000),
         frame_rate_hz=config.get("sampling_rate", 16_000) / math.prod(config.get("upsample_rates", (5, 4, 4, 2, 2))),
@@ -91,8 +137,27 @@ def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> Voco
         units_fingerprint=units_fingerprint(fingerprint, merged=predicts),
         speakers=tuple(map(str, range(speakers))) if config.get("spkr_embed_dim", 256) else (),
         predicts_durations=predicts,
+        streams=True,
+        context_units=reach + lengths[0],
+        lookahead_units=reach + lengths[1],
         source="arXiv 2104.00355",
     )
+
+
+def hifigan_reach(config: dict[str, Any]) -> int:
+    """Frames before and behind one that HiFi-GAN's generator hears, at most: reckoned from the waveform back to its input."""
+    dilations = config.get("resblock_dilation_sizes", ((1, 3, 5),) * 3)
+    block = max(sum((kernel - 1) * (d + 1) // 2 for d in some) for kernel, some in zip(config.get("resblock_kernel_sizes", (3, 7, 11)), dilations, strict=True))
+    reach = 3  # of the last convolution
+    for rate, kernel in reversed(list(zip(config.get("upsample_rates", (5, 4, 4, 2, 2)), config.get("upsample_kernel_sizes", (11, 8, 8, 4, 4)), strict=True))):
+        reach = -(-(reach + block + kernel) // rate)
+    return reach + 3
+
+
+def lengths_reach(config: dict[str, Any]) -> tuple[int, int]:
+    """Units before and behind one that the predictor of its length sees."""
+    kernel = config.get("variance_predictor_kernel_size", 3)
+    return (kernel - 1) // 2 + 1, (kernel - 1) // 2 + kernel - 2
 
 
 def hifigan_config(options: UnitHifiganOptions, context: LoadContext) -> dict[str, Any]:
@@ -129,7 +194,8 @@ def language_row(options: UnitHifiganOptions, context: LoadContext) -> int:
 def griffin_lim_card(options: GriffinLimOptions, context: LoadContext) -> VocoderCard:
     if not options.weights:
         raise AlmError("got vocoder 'griffin-lim' without weights", "a trained unit-vocos, whose spectrogram it inverts", "set `weights: dir:...`")
-    return saved_card(context.folders(options.weights)[0])
+    card = saved_card(context.folders(options.weights)[0])
+    return dataclasses.replace(card, streams=False, context_units=0, lookahead_units=0)  # its phases are sought over the whole clip
 
 
 def saved_card(folder: Path) -> VocoderCard:
@@ -154,5 +220,12 @@ def saved_content(folder: Path) -> dict[str, Any]:
 
 
 def _card_of(saved: dict[str, Any]) -> VocoderCard:
-    card = saved["card"]
-    return VocoderCard(**{**card, "speakers": tuple(card["speakers"]), "trainable": tuple(card["trainable"])})
+    card, known = saved["card"], {field.name for field in dataclasses.fields(UnitVocosOptions)}
+    read = VocoderCard(**{**card, "speakers": tuple(card["speakers"]), "trainable": tuple(card["trainable"])})
+    options = UnitVocosOptions(**{name: value for name, value in saved["options"].items() if name in known})
+    return _reaching(read, options) if options.frame_rate_hz else read
+
+
+def _reaching(card: VocoderCard, options: UnitVocosOptions) -> VocoderCard:
+    context, lookahead = options.reach_units()
+    return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead)

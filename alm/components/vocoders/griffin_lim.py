@@ -10,14 +10,15 @@ from torch import Tensor
 from torchaudio.transforms import GriffinLim
 
 from alm.api.interfaces import LoadContext
-from alm.components.vocoders.cards import GriffinLimOptions
+from alm.components.vocoders.cards import GriffinLimOptions, griffin_lim_card
 from alm.components.vocoders.unit_vocos import UnitVocos, read_net
 
 
 class GriffinLimVocoder(UnitVocos):
-    """unit-vocos without its phases."""
+    """unit-vocos without its phases; they are sought over the whole clip, so that it does not stream."""
 
     iterations = 32
+    stream = None  # type: ignore[assignment]
 
     def _samples(self, spectrum: Tensor) -> Tensor:
         options = self.net.options
@@ -28,6 +29,6 @@ class GriffinLimVocoder(UnitVocos):
 
 
 def load_vocoder(options: GriffinLimOptions, context: LoadContext) -> GriffinLimVocoder:
-    vocoder = GriffinLimVocoder(*read_net(context.folders(options.weights)[0]))
+    vocoder = GriffinLimVocoder(read_net(context.folders(options.weights)[0])[0], griffin_lim_card(options, context))
     vocoder.iterations = options.iterations
     return vocoder

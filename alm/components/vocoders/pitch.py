@@ -65,19 +65,41 @@ def voice_source(pitch_hz: Tensor, mask: Tensor, noise: Tensor, sample_rate_hz: 
     Returns:
         [B, N x hop_samples], of variance about 1.
     """
-    voiced = (pitch_hz > 0) & mask
-    held = torch.where(voiced, pitch_hz, 0.0)
-    following = torch.where(voiced[:, 1:] & voiced[:, :-1], held[:, 1:], held[:, :-1])
-    following = torch.cat([following, held[:, -1:]], 1)
-    share = torch.arange(hop_samples, device=held.device) / hop_samples
-    hz = (held[..., None] + (following - held)[..., None] * share).flatten(1)  # [B, T]
-    cycles = (hz.double() / sample_rate_hz).cumsum(1) % 1.0
-    half = math.pi * cycles.float()
-    harmonics = (sample_rate_hz / 2 / hz.clamp(min=LOWEST_HZ)).floor()
-    divisor = 2 * half.sin()
-    near = divisor.abs() < 1e-3
-    pulses = torch.where(near, harmonics, ((2 * harmonics + 1) * half).sin() / torch.where(near, 1.0, divisor) - 0.5)
-    pulses = pulses / (harmonics / 2).sqrt()
-    whisper = noise.repeat(-(-hz.shape[1] // len(noise)))[: hz.shape[1]]
-    strength = voiced.float().repeat_interleave(hop_samples, 1)
-    return (pulses * strength + whisper * (1 - 0.9 * strength)) * mask.float().repeat_interleave(hop_samples, 1)
+    hz = gliding(torch.where(mask, pitch_hz, 0.0), hop_samples)
+    return Source(noise, sample_rate_hz)(hz) * mask.float().repeat_interleave(hop_samples, 1)
+
+
+def gliding(pitch_hz: Tensor, hop_samples: int) -> Tensor:
+    """Pitch by frame [B, N] -> by sample [B, N x hop_samples]: straight to the next frame's, where that has one."""
+    voiced = pitch_hz > 0
+    following = torch.where(voiced[:, 1:] & voiced[:, :-1], pitch_hz[:, 1:], pitch_hz[:, :-1])
+    following = torch.cat([following, pitch_hz[:, -1:]], 1)
+    share = torch.arange(hop_samples, device=pitch_hz.device) / hop_samples
+    return (pitch_hz[..., None] + (following - pitch_hz)[..., None] * share).flatten(1)
+
+
+class Source:
+    """The sound of a pitch by sample, which may be given piece by piece: it remembers where in a period it is, and in its noise.
+
+    Args:
+        noise: [T'] samples that are repeated.
+    """
+
+    def __init__(self, noise: Tensor, sample_rate_hz: int) -> None:
+        self.noise, self.sample_rate_hz = noise, sample_rate_hz
+        self.cycles: Tensor | float = 0.0  # since the start, without the whole ones
+        self.samples = 0
+
+    def __call__(self, hz: Tensor) -> Tensor:
+        """hz [B, T], 0 where there is no pitch -> [B, T]."""
+        cycles = (self.cycles + (hz.double() / self.sample_rate_hz).cumsum(1)) % 1.0
+        start, self.samples, self.cycles = self.samples % len(self.noise), self.samples + hz.shape[1], cycles[:, -1:]
+        half = math.pi * cycles.float()
+        harmonics = (self.sample_rate_hz / 2 / hz.clamp(min=LOWEST_HZ)).floor()
+        divisor = 2 * half.sin()
+        near = divisor.abs() < 1e-3
+        pulses = torch.where(near, harmonics, ((2 * harmonics + 1) * half).sin() / torch.where(near, 1.0, divisor) - 0.5)
+        pulses = pulses / (harmonics / 2).sqrt()
+        whisper = self.noise.repeat(-(-(start + hz.shape[1]) // len(self.noise)))[start : start + hz.shape[1]]
+        strength = (hz > 0).float()
+        return pulses * strength + whisper * (1 - 0.9 * strength)

@@ -8,6 +8,7 @@ network is transformers' SeamlessM4TCodeHifiGan; a fairseq checkpoint of one lan
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Mapping, Sequence as Many
 from pathlib import Path
@@ -23,8 +24,9 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.encoders.checkpoints import without_report
-from alm.components.vocoders.cards import UnitHifiganOptions, language_row, unit_hifigan_card
+from alm.components.vocoders.cards import UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
 from alm.components.vocoders.inputs import check_units, speaker_row
+from alm.components.vocoders.streaming import Stage, StageStream
 
 
 class UnitHifigan:
@@ -45,19 +47,36 @@ class UnitHifigan:
             check_units(self.card, clip)
         return [Audio(self._samples(clip, row).cpu(), self.card.sample_rate_hz) for clip, row in zip(units, rows, strict=True)]
 
+    def stream(self, speaker: str) -> StageStream:
+        """Sound of units that come bit by bit.
+
+        Raises:
+            UnknownNameError: a speaker that is not on the card.
+        """
+        row, config = speaker_row(self.card, speaker), self.model.config.to_dict()
+        reach, hop = hifigan_reach(config), math.prod(config["upsample_rates"])
+        lengths = Stage(self._lengths, *lengths_reach(config)) if self.card.predicts_durations else None
+        return StageStream(self.card, [Stage(lambda codes: self._sound(codes, row), reach, reach, hop)], lengths)
+
     def _samples(self, clip: Units, speaker: int) -> Tensor:
         """[1, T]"""
-        model = self.model
-        codes = clip.codes.to(model.device)
-        hidden = model.unit_embedding(codes)  # [1, F, D]
-        durations = clip.durations
+        codes, durations = clip.codes[0], clip.durations
         if durations is None and self.card.predicts_durations:
-            durations = model.dur_predictor(hidden).expm1().round().long().clamp(min=1)[0]
-        if durations is not None:
-            hidden = hidden.repeat_interleave(durations.to(model.device), 1)
+            durations = self._lengths(codes)
+        return self._sound(codes if durations is None else codes.repeat_interleave(durations), speaker)[None]
+
+    def _lengths(self, codes: Tensor) -> Tensor:
+        """Frames that each unit of [F] lasts, [F]."""
+        model = self.model
+        return model.dur_predictor(model.unit_embedding(codes[None].to(model.device)))[0].expm1().round().long().clamp(min=1).to(codes.device)
+
+    def _sound(self, codes: Tensor, speaker: int) -> Tensor:
+        """Units of one frame each, [F] -> [T]."""
+        model = self.model
+        hidden = model.unit_embedding(codes[None].to(model.device))  # [1, F, D]
         beside = [table(torch.tensor([row], device=model.device)) for table, row in ((model.language_embedding, self.language), (model.speaker_embedding, speaker))]
         language, voice = (row[:, None].expand(-1, hidden.shape[1], -1) for row in beside)
-        return model.hifi_gan(torch.cat([language, hidden, voice], -1).transpose(1, 2))
+        return model.hifi_gan(torch.cat([language, hidden, voice], -1).transpose(1, 2))[0]
 
     def save(self, folder: Path) -> None:
         """A transformers checkpoint folder."""

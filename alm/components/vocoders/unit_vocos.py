@@ -22,9 +22,10 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.nets import ConvNeXtBlock
-from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
+from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
-from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, voice_source
+from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
+from alm.components.vocoders.streaming import Stage, StageStream
 
 BATCH_UNITS = 2000
 MAX_MAGNITUDE = 100.0
@@ -43,12 +44,13 @@ class UnitVocosNet(nn.Module):
         super().__init__()
         self.options = options
         size = options.hidden_size
-        self.frames_per_unit = round(options.sample_rate_hz / options.hop_samples / options.frame_rate_hz)
+        self.frames_per_unit = options.frames_per_unit
         self.units = nn.Embedding(options.vocabulary_size, size)
         self.speaker = nn.Embedding(max(1, speakers), size)
-        self.context = nn.ModuleList(ConvNeXtBlock(size, dropout=dropout) for _ in range(options.blocks // 2))
+        reaches = {"kernel": KERNEL, "causal": options.causal}
+        self.context = nn.ModuleList(ConvNeXtBlock(size, dropout=dropout, **reaches) for _ in range(options.context_blocks))
         self.spread = nn.Linear(size, self.frames_per_unit * size)
-        self.detail = nn.ModuleList(ConvNeXtBlock(size) for _ in range(options.blocks - options.blocks // 2))
+        self.detail = nn.ModuleList(ConvNeXtBlock(size, **reaches) for _ in range(options.detail_blocks))
         self.norm = nn.LayerNorm(size)
         self.head = nn.Linear(size, options.fft_samples + 2)
         self.register_buffer("window", torch.hann_window(options.fft_samples))
@@ -68,38 +70,55 @@ class UnitVocosNet(nn.Module):
         Args:
             pitch_hz: of the recording [B, N], in place of the predicted one; 0 where there is none.
         """
+        hidden = self.coarse(codes, speaker, mask)
+        fine = mask.repeat_interleave(self.frames_per_unit, 1)
+        if not self.options.voice_source:
+            return self.detailed(hidden, None, fine), None
+        predicted = self.pitch(hidden).float()
+        source = voice_source(_hz(predicted) if pitch_hz is None else pitch_hz, fine, self.noise, self.options.sample_rate_hz, self.options.hop_samples)
+        return self.detailed(hidden, self.source_spectrum(source), fine), predicted
+
+    def coarse(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """What the units say, at the rate of frames: [B, F], [B], [B, F] -> [B, F x frames_per_unit, D]."""
         hidden = self.units(codes) + self.speaker(speaker)[:, None]
         for block in self.context:
             hidden = block(hidden, mask)
         hidden = self.spread(hidden).unflatten(-1, (self.frames_per_unit, -1)).flatten(1, 2)
-        fine = mask.repeat_interleave(self.frames_per_unit, 1)
-        hidden = hidden + self.speaker(speaker)[:, None]
-        predicted = source = None
-        if self.options.voice_source:
-            predicted = self.pitch(hidden).float()
-            if pitch_hz is None:
-                pitch_hz = torch.where(predicted[..., 0] > 0, LOWEST_HZ * 2 ** predicted[..., 1].clamp(0, math.log2(HIGHEST_HZ / LOWEST_HZ)), 0.0)
-            source = self._source_spectrum(pitch_hz, fine)
+        return hidden + self.speaker(speaker)[:, None]
+
+    def detailed(self, hidden: Tensor, source: Tensor | None, mask: Tensor) -> Tensor:
+        """[B, N, D], the source's spectrum [B, N, fft / 2 + 1], mask [B, N] -> the spectrum."""
+        if source is not None:
             hidden = hidden + self.source((source.abs() + 1e-2).log())
         for block in self.detail:
-            hidden = block(hidden, fine)
+            hidden = block(hidden, mask)
         log_magnitude, phase = self.head(self.norm(hidden)).float().chunk(2, -1)
         if source is not None:
             phase = phase + source.angle()
-        return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase), predicted
+        return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
 
-    def _source_spectrum(self, pitch_hz: Tensor, mask: Tensor) -> Tensor:
-        """pitch_hz [B, N], mask [B, N] -> complex [B, N, fft / 2 + 1]."""
+    def source_spectrum(self, samples: Tensor) -> Tensor:
+        """[B, N x hop] -> complex [B, N, fft / 2 + 1]."""
         options = self.options
-        samples = voice_source(pitch_hz, mask, self.noise, options.sample_rate_hz, options.hop_samples)
         spectrum = torch.stft(samples, options.fft_samples, options.hop_samples, window=self.window, pad_mode="constant", return_complex=True)
-        return spectrum[..., : pitch_hz.shape[1]].transpose(1, 2)
+        return spectrum[..., : samples.shape[1] // options.hop_samples].transpose(1, 2)
 
     def waveform(self, spectrum: Tensor) -> Tensor:
         """complex [B, N, fft / 2 + 1] -> samples [B, N x hop]."""
         options = self.options
         length = spectrum.shape[1] * options.hop_samples
         return torch.istft(spectrum.transpose(1, 2), options.fft_samples, options.hop_samples, window=self.window, length=length)
+
+
+def _whole(frames: Tensor) -> Tensor:
+    """A mask that hides nothing of frames [F, ...]: [1, F]."""
+    return torch.ones(1, len(frames), dtype=torch.bool, device=frames.device)
+
+
+def _hz(predicted: Tensor) -> Tensor:
+    """What the network predicts of the pitch [B, N, 2] -> Hz [B, N], 0 where there is none."""
+    octaves = predicted[..., 1].clamp(0, math.log2(HIGHEST_HZ / LOWEST_HZ))
+    return torch.where(predicted[..., 0] > 0, LOWEST_HZ * 2**octaves, 0.0)
 
 
 class UnitVocos:
@@ -126,6 +145,54 @@ class UnitVocos:
     def _samples(self, spectrum: Tensor) -> Tensor:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
         return self.net.waveform(spectrum)
+
+    def stream(self, speaker: str) -> StageStream:
+        """Sound of units that come bit by bit.
+
+        Raises:
+            UnknownNameError: a speaker that is not on the card.
+        """
+        return StageStream(self.card, self._stages(torch.tensor([speaker_row(self.card, speaker)])))
+
+    def _stages(self, speaker: Tensor) -> list[Stage]:
+        net, options = self.net, self.net.options
+        hop, bins = options.hop_samples, options.fft_samples // 2 + 1
+
+        def coarse(codes: Tensor) -> Tensor:
+            """[F] -> [N, D], with a voice source [N, D + 1]: the pitch behind it."""
+            hidden = net.coarse(codes[None], speaker, _whole(codes))
+            return torch.cat([hidden, _hz(net.pitch(hidden).float())[..., None]], -1)[0] if options.voice_source else hidden[0]
+
+        def hz(frames: Tensor) -> Tensor:
+            """[N, D + 1] -> [N, D + hop]: the pitch of each sample behind it."""
+            return torch.cat([frames[:, :-1], gliding(frames[None, :, -1], hop)[0].unflatten(0, (-1, hop))], -1)
+
+        source = Source(net.noise, options.sample_rate_hz) if options.voice_source else None
+
+        def sounding(frames: Tensor) -> Tensor:
+            """[N, D + hop] -> the same, the source's samples in the place of their pitch."""
+            assert source is not None
+            return torch.cat([frames[:, :-hop], source(frames[None, :, -hop:].flatten(1))[0].unflatten(0, (-1, hop))], -1)
+
+        def analysed(frames: Tensor) -> Tensor:
+            """[N, D + hop] -> [N, D + 2 x bins]: the source's spectrum behind it."""
+            spectrum = net.source_spectrum(frames[None, :, -hop:].flatten(1))[0]
+            return torch.cat([frames[:, :-hop], torch.view_as_real(spectrum).flatten(1)], -1)
+
+        def detailed(frames: Tensor) -> Tensor:
+            """[N, D (+ 2 x bins)] -> [N, 2 x bins]: the spectrum."""
+            hidden, spectrum = frames[None], None
+            if options.voice_source:
+                hidden, spectrum = frames[None, :, : -2 * bins], torch.view_as_complex(frames[None, :, -2 * bins :].unflatten(-1, (bins, 2)).contiguous())
+            return torch.view_as_real(net.detailed(hidden, spectrum, _whole(frames))[0]).flatten(1)
+
+        def waveform(frames: Tensor) -> Tensor:
+            """[N, 2 x bins] -> [N x hop]."""
+            return net.waveform(torch.view_as_complex(frames[None].unflatten(-1, (bins, 2)).contiguous()))[0]
+
+        context, detail, window = options.context_reach, options.detail_reach, options.window_reach
+        voice = [Stage(hz, 0, 1), Stage(sounding, 0, 0), Stage(analysed, window, window)] if options.voice_source else []
+        return [Stage(coarse, *context, options.frames_per_unit), *voice, Stage(detailed, *detail), Stage(waveform, window, window, hop)]
 
     def save(self, folder: Path) -> None:
         """vocoder.safetensors and vocoder.json."""

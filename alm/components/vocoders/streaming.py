@@ -1,0 +1,108 @@
+"""What lets a vocoder speak while its units are still being made: stages that each wait for what they need. Knows no network.
+
+A stage holds as much of the past as its outputs depend on and gives an output once nothing to come can change it, so what it gives in
+pieces is what it gives at once, and its memory does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence as Many
+
+import torch
+from torch import Tensor
+
+from alm.api.cards import VocoderCard
+from alm.api.errors import AlmError
+from alm.api.types import Audio, Units
+from alm.components.vocoders.inputs import check_units
+
+Compute = Callable[[Tensor], Tensor]  # [F, ...] -> [F x rate, ...]
+
+
+class Stage:
+    """A computation over frames, of which each sees some before and some after it.
+
+    Args:
+        compute: frames [F, ...] -> [F x rate, ...]. It is given the last `left` frames again with each piece; where `left` is 0 it
+            sees each frame once and in order, and may carry a state.
+        left, right: frames before and behind a frame that its outputs depend on.
+        rate: outputs of a frame.
+    """
+
+    def __init__(self, compute: Compute, left: int, right: int, rate: int = 1) -> None:
+        self.compute, self.left, self.right, self.rate = compute, left, right, rate
+        self.held: Tensor | None = None
+        self.skip = 0  # of the frames held, those whose outputs were given
+
+    def push(self, frames: Tensor | None, *, last: bool) -> Tensor | None:
+        """Outputs that became certain, None if there are none yet.
+
+        Args:
+            frames: [F, ...] that follow those before; None if there are none.
+            last: nothing follows.
+        """
+        if frames is not None:
+            self.held = frames if self.held is None else torch.cat([self.held, frames])
+        if self.held is None:
+            return None
+        ready = len(self.held) - (0 if last else self.right)
+        if ready <= self.skip:
+            return None
+        made = self.compute(self.held)[self.skip * self.rate : ready * self.rate]
+        drop = max(0, ready - self.left)
+        self.held, self.skip = self.held[drop:], ready - drop
+        return made
+
+
+class StageStream:
+    """A VocoderStream of stages: codes go in at the first, samples [T] come out of the last.
+
+    Args:
+        card: of the vocoder.
+        stages: called one after another.
+        lengths: codes [F] -> how many frames each lasts [F], for units that do not say.
+    """
+
+    def __init__(self, card: VocoderCard, stages: Many[Stage], lengths: Stage | None = None) -> None:
+        self.card, self.stages, self.lengths, self.finished = card, stages, lengths, False
+        self.waiting: Tensor | None = None  # codes whose lengths are not certain yet
+
+    def push(self, units: Units) -> Audio | None:
+        """Sound that nothing to come can change; None at first, since it depends on some units ahead.
+
+        Raises:
+            AlmError: units of another tokenizer, or a stream that has ended.
+        """
+        if units.num_frames:
+            check_units(self.card, units)
+        return self._advance(units, last=False)
+
+    def finish(self) -> Audio | None:
+        """The rest, if there is any."""
+        return self._advance(None, last=True)
+
+    @torch.inference_mode()
+    def _advance(self, units: Units | None, *, last: bool) -> Audio | None:
+        if self.finished:
+            raise AlmError("got units for a stream that has ended", "a new stream", "call stream() again")
+        self.finished = last
+        passed: Tensor | None = None
+        if units is not None and units.num_frames:
+            passed = units.codes[0] if units.codes.shape[0] == 1 else units.codes.T
+            if units.durations is not None:
+                passed = passed.repeat_interleave(units.durations, 0)
+        if self.lengths is not None and (units is None or units.durations is None):
+            passed = self._lasting(self.lengths, passed, last=last)
+        for stage in self.stages:
+            passed = stage.push(passed, last=last)
+        return None if passed is None else Audio(passed.float().cpu().clamp(-1, 1)[None], self.card.sample_rate_hz)
+
+    def _lasting(self, lengths: Stage, codes: Tensor | None, *, last: bool) -> Tensor | None:
+        """Codes whose lengths became certain, each as often as it lasts."""
+        found = lengths.push(codes, last=last)
+        if codes is not None:
+            self.waiting = codes if self.waiting is None else torch.cat([self.waiting, codes])
+        if found is None or self.waiting is None:
+            return None
+        certain, self.waiting = self.waiting[: len(found)], self.waiting[len(found) :]
+        return certain.repeat_interleave(found, 0)
