@@ -93,9 +93,6 @@ def generate(
     Raises:
         AlmError: a prompt and plan that are longer than the backbone's positions.
     """
-    longest = max(len(e) + sum(rule.max_ids + 1 for rule in plan) for e, plan in zip(embeddings, plans, strict=True))
-    if longest > backbone.card.max_positions:
-        raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
     requests = [Progress(plan, given) for plan, given in zip(plans, said or [None] * len(plans), strict=True)]
     for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder, depth):
         if on_step:
@@ -113,7 +110,14 @@ def generate_steps(
     unit_decoder: Decoder | None = None,
     depth: Depth | None = None,
 ) -> Iterator[int]:
-    """One step of every running request at a time; yields how many still run. Results grow in `requests`."""
+    """One step of every running request at a time; yields how many still run. Results grow in `requests`.
+
+    Raises:
+        AlmError: a prompt and plan that are longer than the backbone's positions.
+    """
+    longest = max(len(e) + sum(rule.max_ids + 1 for rule in request.plan) for e, request in zip(embeddings, requests, strict=True))
+    if longest > backbone.card.max_positions:
+        raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
     padded, mask = _left_pad(embeddings)
     generators = [torch.Generator().manual_seed(seed) for _ in requests]
     masks: dict[tuple[Any, ...], Tensor] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence as Many
+from collections.abc import Callable, Generator, Iterator, Sequence as Many
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,12 @@ from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
 from alm.core.config import TaskConfig, load_recipe
-from alm.core.generate import generate
+from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, did_you_mean, registry
 
 MAX_BATCH = 16
+UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,67 @@ class Result:
         from alm.api.display import result_html
 
         return result_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Part of a result, as soon as it is there.
+
+    Attributes:
+        text: what was written since the piece before; `span` says in which of the task's outputs.
+        audio: what follows the sound before.
+        seconds: spent so far on each stage: tokenize, prefill, decode, vocode. With the first piece of sound, they are what the
+            listener waited for.
+        result: the whole, with the last piece alone.
+    """
+
+    span: int = 0
+    text: str = ""
+    audio: Audio | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    result: Result | None = None
+
+
+class Clock:
+    """Seconds of each stage, from one call to the next."""
+
+    def __init__(self) -> None:
+        self.at, self.seconds = time.perf_counter(), dict.fromkeys(("tokenize", "prefill", "decode", "vocode"), 0.0)
+
+    def spent(self, stage: str) -> None:
+        """All time since the last call went to this stage."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self.at
+        self.at = now
+
+    def resume(self) -> None:
+        """Time since the last call was the caller's."""
+        self.at = time.perf_counter()
+
+
+class Voice:
+    """Sound of one clip whose units are still being made; all of it at the end from a vocoder that does not stream.
+
+    Args:
+        first_units, chunk_units: how many are spoken first, and at a time from then on.
+    """
+
+    def __init__(self, vocoder: Any, speaker: str, first_units: int, chunk_units: int) -> None:
+        self.vocoder, self.speaker, self.chunk_units = vocoder, speaker, chunk_units
+        self.stream = vocoder.stream(speaker) if vocoder.card.streams else None
+        self.wanted, self.pushed = first_units + vocoder.card.lookahead_units, 0
+
+    def say(self, units: Units, *, last: bool) -> Audio | None:
+        """What follows the sound so far, of all units that there are."""
+        if self.stream is None:
+            return self.vocoder.synthesize([units], [self.speaker])[0] if last and units.num_frames else None
+        if not last and units.num_frames < self.wanted:
+            return None
+        clips = [self.stream.push(units[self.pushed :])]
+        self.pushed, self.wanted = units.num_frames, units.num_frames + self.chunk_units
+        clips += [self.stream.finish()] if last else []
+        heard = [clip for clip in clips if clip is not None]
+        return dataclasses.replace(heard[0], samples=torch.cat([clip.samples for clip in heard], 1)) if heard else None
 
 
 class Pipeline:
@@ -185,6 +247,75 @@ class Pipeline:
         for index, (of, _) in enumerate(parts):
             spoken[of].append(results[index])
         return [_joined(request, found) for request, found in zip(requests, spoken, strict=True)]
+
+    def stream(
+        self,
+        task: str,
+        content: str | Path | Audio | AudioFile,
+        source: str,
+        target: str = "",
+        *,
+        speaker: str = "",
+        decoder: Any = None,
+        seed: int = 0,
+        first_units: int = 5,
+        chunk_units: int = 10,
+    ) -> Iterator[Piece]:
+        """Runs one task and gives text and sound while the model is still making them. Joined, the pieces are what `run` gives.
+
+        Sound comes in pieces where the vocoder's card says that it streams, else at the end.
+
+        Args:
+            first_units: how many are made before the first sound; it comes when these, and as many more as the vocoder's
+                `lookahead_units`, are there.
+            chunk_units: how many are made between two pieces of sound.
+
+        Raises:
+            AlmError: as `run`; or a number of units below 1.
+        """
+        for name, count in (("first_units", first_units), ("chunk_units", chunk_units)):
+            if count < 1:
+                raise AlmError(f"got {name}={count}", "1 or more", f"raise {name}")
+        if isinstance(content, Path):
+            content = read_audio(content)
+        request, clock, results = Request(task, content, source, target, speaker), Clock(), list[Result]()
+        for part in self._clauses(request):
+            results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
+        yield Piece(seconds=dict(clock.seconds), result=_joined(request, results))
+
+    def _stream(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int, clock: Clock) -> Generator[Piece, None, Result]:
+        """Pieces of one request; returns its Result."""
+        sample = self._sample(request)
+        clock.spent("tokenize")
+        model, units_by = self.model, None if decoder else self.unit_decoder
+        prompt, plan = self.prompt.prompt(sample, model.vocabulary), self.prompt.plan(sample, model.vocabulary)
+        with torch.inference_mode():
+            embeddings = [prompt_embeddings(model, prompt)]
+        progress = Progress(plan, said_again(model, prompt))
+        spoken = max((index for index, rule in enumerate(plan) if rule.kind == "units"), default=-1)
+        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken][1]), first_units, chunk_units) if spoken >= 0 else None
+        written, clips, stage = [""] * len(plan), list[Audio](), "prefill"
+        for _ in generate_steps(model.backbone, embeddings, [progress], model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
+            clock.spent(stage)
+            stage = "decode"
+            ended = progress.position == 0  # by its stop id, which opened the next span
+            span = progress.rule - ended
+            if plan[span].kind == "text":
+                text = model.vocabulary.text(progress.pieces[span])
+                if len(text) > len(written[span]) and (ended or not text.endswith(UNFINISHED)):
+                    new, written[span] = text.removeprefix(written[span]), text
+                    yield Piece(span, new, seconds=dict(clock.seconds))
+            elif voice is not None and span == spoken:
+                clip = voice.say(model.vocabulary.units(progress.pieces[span]), last=ended)
+                clock.spent("vocode")
+                if clip is not None:
+                    clips.append(clip)
+                    yield Piece(span, audio=clip, seconds=dict(clock.seconds))
+            clock.resume()
+        segments = self.prompt.decode(progress.emitted, sample, model.vocabulary)
+        audio = dataclasses.replace(clips[0], samples=torch.cat([clip.samples for clip in clips], 1)) if clips else None
+        spans = _spans(prompt, progress.emitted, model.vocabulary)
+        return Result(request, tuple(segments), audio, prompt, tuple(progress.emitted), spans, dict(clock.seconds))
 
     def transcribe(self, audio: Audio | Path, language: str) -> str:
         """Speech -> its text."""
