@@ -203,12 +203,19 @@ class CorpusCard:
 
 @dataclass(frozen=True)
 class MetricCard:
-    """Hypotheses and references -> one number. `better` says which direction is good."""
+    """Hypotheses and references -> one number.
+
+    Attributes:
+        better: which direction is good.
+        compares: what the hypotheses are.
+        reference: what they are compared with: a text, or a recording of what should have been said.
+    """
 
     unit: str
     better: Literal["lower", "higher"]
     compares: Modality = "text"
     source: str = ""
+    reference: Modality = "text"
 
 
 Card = TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | VocoderCard | DecoderCard | CorpusCard | MetricCard

