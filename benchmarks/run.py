@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import sound_in
+import sound_out
 import torch
 from measure import Bench, Row, row, timed
 from rich.console import Console
@@ -92,26 +93,6 @@ def generation(bench: Bench) -> list[Row]:
     return [row("generate/lm/throughput", "ids per s, vocoder included", emitted, mine_s, peer, plain_s, len(sentences))]
 
 
-def vocoding(bench: Bench) -> list[Row]:
-    """Seconds of speech per second against HiFi-GAN of the same length of mel."""
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-
-    pipeline = bench.pipeline
-    units = pipeline.tokenizer.encode(bench.clips)
-    speakers = [""] * len(units)
-    hifigan = SpeechT5HifiGan(SpeechT5HifiGanConfig()).eval()
-    mels = [torch.randn(round(u.duration_s * 62.5), 80) for u in units]
-
-    @torch.inference_mode()
-    def plain() -> None:
-        for mel in mels:
-            hifigan(mel)
-
-    total_s = sum(u.duration_s for u in units)
-    mine_s = timed(lambda: pipeline.vocoder.synthesize(units, speakers))
-    return [row("vocoder/unit-vocos/real-time-factor", "s of speech per s", total_s, mine_s, "transformers SpeechT5HifiGan (HiFi-GAN V1 size, random weights)", timed(plain))]
-
-
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "whisper": sound_in.whisper,
     "hubert": sound_in.hubert,
@@ -119,7 +100,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "kmeans-memory": sound_in.kmeans_memory,
     "training": training,
     "generation": generation,
-    "vocoding": vocoding,
+    "vocoding": sound_out.vocoding,
 }
 
 
