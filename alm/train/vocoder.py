@@ -1,7 +1,7 @@
-"""Trains a unit vocoder: log-mel and spectral losses, then a spectral discriminator. Sees units and waveforms.
+"""Trains a unit vocoder: log-mel and spectral losses, then discriminators. Sees units and waveforms.
 
-Vocos (arXiv 2306.00814): a multi-resolution discriminator on spectrograms with hinge loss and feature matching. Reads
-cached units, so that a step costs the vocoder alone.
+As Vocos (arXiv 2306.00814): hinge loss and feature matching; what is kept is the moving average of the weights. Reads cached units, so
+that a step costs the vocoder alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 from torchaudio.transforms import MelSpectrogram
 
 from alm.api.errors import AlmError
@@ -29,10 +30,12 @@ from alm.core.parts import Parts
 from alm.core.units import cached_units
 from alm.train.augment import replace_rows
 from alm.train.data import loader
+from alm.train.discriminators import Discriminators
 from alm.train.optimize import progress, schedule
 
 CRITIC_FILE = "discriminators.safetensors"
 STFT_SAMPLES = (512, 1024)
+SHOWN = 2  # clips in TensorBoard
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class VocoderOptions:
         batch_segments: crops in a batch.
         adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
         mel_weight, feature_weight: of the losses beside the adversarial one.
+        periods: of the discriminators that see samples a period apart, beside those on spectrograms.
+        ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
         stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
         pitch_weight: of the loss of the predicted pitch, for a vocoder with a voice source.
         replace_units: share of units replaced by random ones of the batch, as a language model errs.
@@ -60,6 +65,8 @@ class VocoderOptions:
     pitch_weight: float = 1.0
     replace_units: float = 0.0
     critic_samples: int = 8192
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    ema: float = 0.999
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,35 +75,6 @@ class Clip:
     samples: Tensor  # [F x samples per unit] float16
     pitch_hz: Tensor  # [F x frames per unit], 0 where there is none
     speaker: int
-
-
-class SpectrogramDiscriminator(nn.Module):
-    """Convolutions over one STFT resolution (UnivNet, arXiv 2106.07889); returns scores and inner features.
-
-    Sees log magnitudes, and the spectrum compressed to |X|^0.3 with its phase kept, so that wrong phases are heard too.
-    """
-
-    def __init__(self, fft_samples: int, channels: int = 16) -> None:
-        super().__init__()
-        self.fft_samples = fft_samples
-        self.register_buffer("window", torch.hann_window(fft_samples))
-        sizes = [3, channels, channels, channels, channels]
-        self.convs = nn.ModuleList(
-            nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (9, 3), stride=(2 if i else 1, 1), padding=(4, 1)))
-            for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
-        )
-        self.last = nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
-
-    def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
-        spectrum = torch.stft(samples, self.fft_samples, self.fft_samples // 4, window=self.window, return_complex=True)
-        magnitude = spectrum.abs() + 1e-3
-        compressed = spectrum * magnitude**-0.7
-        hidden = torch.stack([magnitude.log(), compressed.real, compressed.imag], 1)  # [B, 3, fft / 2 + 1, N]
-        features = []
-        for conv in self.convs:
-            hidden = F.leaky_relu(conv(hidden), 0.1)
-            features.append(hidden)
-        return self.last(hidden), features
 
 
 class VocoderTraining(pl.LightningModule):
@@ -109,7 +87,9 @@ class VocoderTraining(pl.LightningModule):
         self.net, self.card, self.options, self.train_config = net, card, options, train
         rate = net.options.sample_rate_hz
         self.mels = nn.ModuleList(MelSpectrogram(rate, n, hop_length=n // 4, n_mels=m, power=1.0) for n, m in ((256, 40), (640, 80), (1280, 100)))
-        self.discriminators = nn.ModuleList(SpectrogramDiscriminator(n) for n in (320, 640, 1280))
+        self.discriminators = Discriminators(options.periods)
+        self.average = AveragedModel(net, avg_fn=lambda kept, new, seen: kept + (new - kept) * max(1 - options.ema, 9 / (10 + seen)))
+        self.average.requires_grad_(False)
 
     def mel_loss(self, made: Tensor, real: Tensor) -> Tensor:
         """L1 of log-mel spectrograms over three resolutions."""
@@ -154,38 +134,45 @@ class VocoderTraining(pl.LightningModule):
             start = int(torch.randint(max(1, samples.shape[1] - self.options.critic_samples + 1), ()))
             heard, judged = (x[:, start : start + self.options.critic_samples] for x in (samples, made))
             self.toggle_optimizer(critic)
-            real = [d(heard) for d in self.discriminators]
-            critic_loss = sum(self._hinge(score, d(judged.detach())[0]) for d, (score, _) in zip(self.discriminators, real, strict=True))
+            critic_loss = self.discriminators.loss(judged.detach(), heard)
             critic.zero_grad()
             self.manual_backward(critic_loss)
             critic.step()
             self.untoggle_optimizer(critic)
             self.toggle_optimizer(generator)
-            for d, (_, wanted) in zip(self.discriminators, real, strict=True):
-                score, features = d(judged)
-                matching = sum((a - b.detach()).abs().mean() for a, b in zip(features, wanted, strict=True))
-                loss = loss - score.mean() + self.options.feature_weight * matching
+            deceived, matching = self.discriminators.against(judged, heard)
+            loss = loss + deceived + self.options.feature_weight * matching
             self.log("critic", critic_loss, prog_bar=True)
         generator.zero_grad()
         self.manual_backward(loss)
         self.clip_gradients(generator, gradient_clip_val=self.train_config.gradient_clip, gradient_clip_algorithm="norm")
         generator.step()
+        self.average.update_parameters(self.net)
         if adversarial:
             self.untoggle_optimizer(generator)
         for scheduler in self.lr_schedulers()[: 2 if adversarial else 1]:  # type: ignore[index]
             scheduler.step()  # of optimizers that took a step
         self.log("mel", mel, prog_bar=True)
 
-    @staticmethod
-    def _hinge(real: Tensor, made: Tensor) -> Tensor:
-        return F.relu(1 - real).mean() + F.relu(1 + made).mean()
-
-    def validation_step(self, batch: Any, _: int) -> None:
+    def validation_step(self, batch: Any, number: int) -> None:
         codes, samples, pitch_hz, speaker = batch
-        spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
-        self.log("val/mel", self.mel_loss(self.net.waveform(spectrum), samples), batch_size=len(codes))
+        net = self.average.module
+        spectrum, predicted = net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        made = net.waveform(spectrum)
+        self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
         if predicted is not None:
             self.log("val/pitch", self.pitch_loss(predicted, pitch_hz), batch_size=len(codes))
+        if number == 0:
+            self._show(made, samples)
+
+    def _show(self, made: Tensor, real: Tensor) -> None:
+        """The first clips in TensorBoard, to hear and to see."""
+        board, rate = self.logger.experiment, self.net.options.sample_rate_hz  # type: ignore[union-attr]
+        for name, clips in (("made", made), ("real", real)):
+            for row in range(min(SHOWN, len(clips))):
+                board.add_audio(f"{name}/{row}", clips[row].clamp(-1, 1)[None].cpu(), self.global_step, sample_rate=rate)
+                mel = _log(self.mels[-1](clips[row])).flip(0).cpu()
+                board.add_image(f"{name}/{row}", ((mel - mel.min()) / (mel.max() - mel.min()).clamp(min=1e-6))[None], self.global_step)
 
     def batch_tokens(self, batch: Any) -> int:
         """Units."""
@@ -199,7 +186,7 @@ class VocoderTraining(pl.LightningModule):
 
     def save_part(self, folder: Path) -> None:
         """The vocoder, and the discriminators for a later run."""
-        UnitVocos(self.net, self.card).save(folder)
+        UnitVocos(self.average.module, self.card).save(folder)
         save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / CRITIC_FILE)
 
     def load_part(self, folder: Path) -> None:
@@ -208,6 +195,7 @@ class VocoderTraining(pl.LightningModule):
         state = read_net(folder)[0].state_dict()
         added = {name: value for name, value in self.net.state_dict().items() if name.startswith(("pitch.", "source."))}
         self.net.load_state_dict({**added, **state})
+        self.average.module.load_state_dict(self.net.state_dict())
         if (folder / CRITIC_FILE).is_file():
             self.discriminators.load_state_dict(load_file(folder / CRITIC_FILE))
 

@@ -1,0 +1,75 @@
+"""Training a vocoder: its discriminators tell, its average is kept, its progress can be heard and seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from alm.train.discriminators import Discriminators, PeriodDiscriminator
+from alm.train.run import train
+
+
+def tones(seed: int) -> torch.Tensor:
+    """[4, 8000]"""
+    generator = torch.Generator().manual_seed(seed)
+    hz = 100 + 300 * torch.rand(4, 1, generator=generator)
+    return torch.sin(2 * torch.pi * hz * torch.arange(8000) / 16_000)
+
+
+def test_discriminators_learn_to_tell_a_tone_from_noise():
+    torch.manual_seed(0)
+    judges = Discriminators((2, 5))
+    assert len(judges) == 5
+    optimizer = torch.optim.AdamW(judges.parameters(), 2e-3)
+    made = 0.5 * torch.randn(4, 8000)
+    before = [float(x) for x in judges.against(made, tones(0))]
+    for step in range(25):
+        optimizer.zero_grad()
+        loss = judges.loss(0.5 * torch.randn(4, 8000), tones(step))
+        loss.backward()
+        optimizer.step()
+    assert float(loss) < 0.6, "2 is what one pays that cannot tell"
+    deceived, _ = judges.against(made, tones(99))
+    assert float(deceived) > 1.2 > before[0], "noise is told apart now"
+    assert float(judges.against(tones(98), tones(99))[0]) < float(deceived)
+
+
+def test_what_a_vocoder_pays_reaches_the_vocoder_alone():
+    judges = Discriminators((3,))
+    made, real = torch.randn(2, 4000, requires_grad=True), tones(0)[:2, :4000].requires_grad_()
+    deceived, matching = judges.against(made, real)
+    (deceived + matching).backward()
+    assert made.grad is not None and bool(made.grad.abs().sum() > 0) and real.grad is None
+    same = judges.against(real.detach(), real.detach())
+    assert float(same[1]) == 0.0
+
+
+@pytest.mark.parametrize("period", [2, 7])
+def test_a_period_is_seen_side_by_side(period):
+    """A sample changes the scores of its own phase of the period alone."""
+    judge = PeriodDiscriminator(period, 4)
+    samples = torch.randn(1, 70 * period + 1)
+    changed = samples.clone()
+    changed[0, 30 * period + 1] += 5
+    differs = (judge(samples)[0] - judge(changed)[0]).abs().amax((0, 1, 2))
+    assert (differs > 0).nonzero()[:, 0].tolist() == [1]
+
+
+def test_the_average_is_kept_and_progress_is_heard(workspace, small_model, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = ["train.steps=6", "train.validate_every_steps=3", "train.learning_rate=1e-2", "train.options.adversarial_from=0.3", "train.options.periods=[2,3]"]
+    kept = train(str(workspace / "vocoder.yaml"), [*options, "train.options.ema=0.9"], tmp_path / "average", quiet=True)
+    last = train(str(workspace / "vocoder.yaml"), [*options, "train.options.ema=0"], tmp_path / "last", quiet=True)
+    state = torch.load(tmp_path / "average/last.ckpt", weights_only=True)["state_dict"]
+    averaged, final = (load_file(folder / "vocoder.safetensors") for folder in (kept, last))
+    for name, value in averaged.items():
+        torch.testing.assert_close(value.float(), state[f"average.module.{name}"], atol=2e-3, rtol=1e-2)
+    assert any(not torch.allclose(averaged[name], final[name], atol=1e-3) for name in averaged), "the last weights are others"
+    for name, value in final.items():
+        torch.testing.assert_close(value.float(), torch.load(tmp_path / "last/last.ckpt", weights_only=True)["state_dict"][f"net.{name}"], atol=2e-3, rtol=1e-2)
+    board = EventAccumulator(str(tmp_path / "average" / "tensorboard"))
+    board.Reload()
+    assert {"made/0", "real/0"} <= set(board.Tags()["audio"]) and {"made/0", "real/0"} <= set(board.Tags()["images"])
+    assert {"val/mel", "critic", "mel"} <= set(board.Tags()["scalars"])
