@@ -192,6 +192,56 @@ class Vocoder(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
+class VocoderNetwork(Protocol):
+    """What objective `vocoder` trains: an nn.Module.
+
+    Attributes:
+        card: of the vocoder that comes of it.
+        hop_samples: samples between two values of the pitch that it is trained with; 0 if it needs none.
+    """
+
+    card: cards.VocoderCard
+    hop_samples: int
+
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What it makes of units, one a frame, and what it got wrong beside the sound.
+
+        Args:
+            codes: [B, F] int64.
+            speaker: rows on the card [B].
+            pitch_hz: of the recording, by hop [B, N], 0 where there is none. While training it may be used; otherwise it is
+                compared with alone.
+
+        Returns:
+            Samples [B, F x samples per unit]; losses by name ("pitch", "duration"), which `train.options.NAME_weight` weighs.
+        """
+        ...
+
+    def start_from(self, folder: Path) -> None:
+        """Takes the weights of a trained vocoder of the same sizes."""
+        ...
+
+    def vocoder(self) -> Vocoder:
+        """The vocoder with the present weights."""
+        ...
+
+
+@runtime_checkable
+class UntrainedVocoder(Protocol):
+    """What loading a vocoder without weights gives, if objective `vocoder` trains it: its options, so to speak."""
+
+    card: cards.VocoderCard
+
+    def network(self, card: cards.VocoderCard, dropout: float) -> VocoderNetwork:
+        """A new network.
+
+        Args:
+            card: with rate, number and fingerprint of the units and with the speakers.
+            dropout: in training.
+        """
+        ...
+
+
 class VocoderStream(Protocol):
     """Sound of one clip whose units come bit by bit. What it gives in pieces is what `synthesize` gives at once."""
 

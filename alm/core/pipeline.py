@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from alm.api.errors import AlmError, UnknownNameError
+from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
@@ -173,7 +174,12 @@ class Pipeline:
 
     @cached_property
     def vocoder(self) -> Any:
-        return self.parts.load("vocoder")
+        vocoder = self.parts.load("vocoder")
+        if not isinstance(vocoder, Vocoder):
+            raise AlmError(
+                f"got vocoder {self.recipe.part('vocoder').use!r} without weights", "a trained one", "train it with a recipe of objective vocoder and set `weights: run:...`"
+            )
+        return vocoder
 
     @cached_property
     def decoder(self) -> Any:

@@ -16,17 +16,16 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torchaudio.transforms import MelSpectrogram
 
 from alm.api.errors import AlmError
+from alm.api.interfaces import UntrainedVocoder
+from alm.api.types import Utterance
 from alm.components.vocoders.inputs import spoken_codes
-from alm.components.vocoders.pitch import LOWEST_HZ, track_pitch
-from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet, read_net
+from alm.components.vocoders.pitch import track_pitch
 from alm.core.audio import prepare, read_audio
-from alm.core.config import build_options
-from alm.core.parts import Parts
+from alm.core.parts import Parts, load_component
 from alm.core.units import cached_units
 from alm.train.augment import replace_rows
 from alm.train.data import loader
@@ -50,7 +49,7 @@ class VocoderOptions:
         periods: of the discriminators that see samples a period apart, beside those on spectrograms.
         ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
         stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
-        pitch_weight: of the loss of the predicted pitch, for a vocoder with a voice source.
+        pitch_weight, duration_weight: of what a vocoder predicts beside the sound, if it does.
         replace_units: share of units replaced by random ones of the batch, as a language model errs.
         critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
             times what the vocoder does.
@@ -63,6 +62,7 @@ class VocoderOptions:
     feature_weight: float = 2.0
     stft_weight: float = 0.0
     pitch_weight: float = 1.0
+    duration_weight: float = 1.0
     replace_units: float = 0.0
     critic_samples: int = 8192
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
@@ -73,7 +73,7 @@ class VocoderOptions:
 class Clip:
     codes: Tensor  # [F] int64
     samples: Tensor  # [F x samples per unit] float16
-    pitch_hz: Tensor  # [F x frames per unit], 0 where there is none
+    pitch_hz: Tensor  # by the network's hop, 0 where there is none
     speaker: int
 
 
@@ -82,10 +82,10 @@ class VocoderTraining(pl.LightningModule):
 
     automatic_optimization = False
 
-    def __init__(self, net: UnitVocosNet, card: Any, options: VocoderOptions, train: Any) -> None:
+    def __init__(self, net: Any, options: VocoderOptions, train: Any) -> None:
         super().__init__()
-        self.net, self.card, self.options, self.train_config = net, card, options, train
-        rate = net.options.sample_rate_hz
+        self.net, self.options, self.train_config = net, options, train
+        rate = net.card.sample_rate_hz
         self.mels = nn.ModuleList(MelSpectrogram(rate, n, hop_length=n // 4, n_mels=m, power=1.0) for n, m in ((256, 40), (640, 80), (1280, 100)))
         self.discriminators = Discriminators(options.periods)
         self.average = AveragedModel(net, avg_fn=lambda kept, new, seen: kept + (new - kept) * max(1 - options.ema, 9 / (10 + seen)))
@@ -105,30 +105,21 @@ class VocoderTraining(pl.LightningModule):
             losses.append((a - b).abs().mean())
         return torch.stack(losses).mean()
 
-    def pitch_loss(self, predicted: Tensor, pitch_hz: Tensor) -> Tensor:
-        """Cross-entropy of voiced frames, and the error of the pitch in octaves where there is one."""
-        voiced = (pitch_hz > 0).float()
-        octaves = (pitch_hz.clamp(min=LOWEST_HZ) / LOWEST_HZ).log2()
-        error = (voiced * (predicted[..., 1] - octaves).abs()).sum() / voiced.sum().clamp(min=1)
-        return error + F.binary_cross_entropy_with_logits(predicted[..., 0], voiced)
-
     def training_step(self, batch: Any, _: int) -> None:
         codes, samples, pitch_hz, speaker = batch
         generator, critic = self.optimizers()  # type: ignore[misc]
         if self.options.replace_units:
             codes = replace_rows(codes.flatten(), self.options.replace_units).view_as(codes)
-        spectrum, predicted = self.net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz)
-        made = self.net.waveform(spectrum)
+        made, beside = self.net.sound(codes, speaker, pitch_hz)
         mel = self.mel_loss(made, samples)
         loss = self.options.mel_weight * mel
         if self.options.stft_weight:
             stft = self.stft_loss(made, samples)
             self.log("stft", stft, prog_bar=True)
             loss = loss + self.options.stft_weight * stft
-        if predicted is not None:
-            pitch = self.pitch_loss(predicted, pitch_hz)
-            self.log("pitch", pitch, prog_bar=True)
-            loss = loss + self.options.pitch_weight * pitch
+        for name, value in beside.items():
+            self.log(name, value, prog_bar=True)
+            loss = loss + getattr(self.options, f"{name}_weight", 1.0) * value
         adversarial = progress(self) >= self.options.adversarial_from
         if adversarial:
             start = int(torch.randint(max(1, samples.shape[1] - self.options.critic_samples + 1), ()))
@@ -156,18 +147,15 @@ class VocoderTraining(pl.LightningModule):
 
     def validation_step(self, batch: Any, number: int) -> None:
         codes, samples, pitch_hz, speaker = batch
-        net = self.average.module
-        spectrum, predicted = net.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
-        made = net.waveform(spectrum)
-        self.log("val/mel", self.mel_loss(made, samples), batch_size=len(codes))
-        if predicted is not None:
-            self.log("val/pitch", self.pitch_loss(predicted, pitch_hz), batch_size=len(codes))
+        made, beside = self.average.module.sound(codes, speaker, pitch_hz)
+        losses = {"mel": self.mel_loss(made, samples), **beside}
+        self.log_dict({f"val/{name}": value for name, value in losses.items()}, batch_size=len(codes))
         if number == 0:
             self._show(made, samples)
 
     def _show(self, made: Tensor, real: Tensor) -> None:
         """The first clips in TensorBoard, to hear and to see."""
-        board, rate = self.logger.experiment, self.net.options.sample_rate_hz  # type: ignore[union-attr]
+        board, rate = self.logger.experiment, self.net.card.sample_rate_hz  # type: ignore[union-attr]
         for name, clips in (("made", made), ("real", real)):
             for row in range(min(SHOWN, len(clips))):
                 board.add_audio(f"{name}/{row}", clips[row].clamp(-1, 1)[None].cpu(), self.global_step, sample_rate=rate)
@@ -186,15 +174,12 @@ class VocoderTraining(pl.LightningModule):
 
     def save_part(self, folder: Path) -> None:
         """The vocoder, and the discriminators for a later run."""
-        UnitVocos(self.average.module, self.card).save(folder)
+        self.average.module.vocoder().save(folder)
         save_file({k: v.contiguous() for k, v in self.discriminators.state_dict().items()}, folder / CRITIC_FILE)
 
     def load_part(self, folder: Path) -> None:
-        """Starts from a trained vocoder, which may lack the voice source, and from its discriminators where they are there: a
-        checkpoint ships without."""
-        state = read_net(folder)[0].state_dict()
-        added = {name: value for name, value in self.net.state_dict().items() if name.startswith(("pitch.", "source."))}
-        self.net.load_state_dict({**added, **state})
+        """Starts from a trained vocoder, and from its discriminators where they are there: a checkpoint ships without."""
+        self.net.start_from(folder)
         self.average.module.load_state_dict(self.net.state_dict())
         if (folder / CRITIC_FILE).is_file():
             self.discriminators.load_state_dict(load_file(folder / CRITIC_FILE))
@@ -206,23 +191,24 @@ def _log(mel: Tensor) -> Tensor:
 
 def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTraining, Any, Any]:
     """The module and its loaders. Speakers are those of the training utterances."""
-    from alm.components.vocoders.cards import UnitVocosOptions
-
-    config = parts.recipe
-    tokenizer_card = parts.card("tokenizer")
-    net_options = build_options(UnitVocosOptions, config.part("vocoder").options, "vocoder")
-    net_options = dataclasses.replace(net_options, weights="", vocabulary_size=tokenizer_card.vocabulary_size, frame_rate_hz=tokenizer_card.frame_rate_hz)
-    speakers: dict[str, int] = {}
-    sets = {split: _clips(parts, split, net_options, speakers, track) for split in ("train", config.data.validation_split)}
+    config, part = parts.recipe, parts.recipe.part("vocoder")
+    untrained = load_component(parts.found, "vocoder", part.use, {**part.options, "weights": ""}, parts.context)
+    if not isinstance(untrained, UntrainedVocoder):
+        raise AlmError(f"got vocoder {part.use!r}, which is not trained here", "one with `network(card, dropout)`", "choose unit-vocos or unit-hifigan")
+    tokenizer = parts.card("tokenizer")
+    splits = ("train", config.data.validation_split)
+    found = {split: [u for u in parts.utterances(split) if u.audio is not None] for split in splits}
     card = dataclasses.replace(
-        parts.planned_card("vocoder"),
-        frame_rate_hz=tokenizer_card.frame_rate_hz,
-        units_fingerprint=tokenizer_card.fingerprint,
-        speakers=tuple(speakers),
-        vocabulary_size=tokenizer_card.vocabulary_size,
+        untrained.card,
+        frame_rate_hz=tokenizer.frame_rate_hz,
+        units_fingerprint=tokenizer.fingerprint,
+        speakers=tuple(dict.fromkeys(u.speaker for split in splits for u in found[split])),
+        vocabulary_size=tokenizer.vocabulary_size,
     )
-    module = VocoderTraining(UnitVocosNet(net_options, len(speakers), config.train.dropout), card, options, config.train)
-    per_unit = round(net_options.sample_rate_hz / net_options.frame_rate_hz)
+    net = untrained.network(card, config.train.dropout)
+    module = VocoderTraining(net, options, config.train)
+    per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
+    sets = {split: _clips(parts, found[split], net, track) for split in splits}
     if not any(len(clip.codes) >= options.segment_units for clip in sets["train"]):
         raise AlmError(
             f"recipe {config.name!r} has no clip of {options.segment_units} units or more",
@@ -230,7 +216,7 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
             "lower train.options.segment_units or add longer clips",
         )
 
-    frames = module.net.frames_per_unit
+    frames = per_unit // net.hop_samples if net.hop_samples else 1
 
     def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, Tensor, int]]:
         def make(clip: Clip) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -256,16 +242,15 @@ def _collate(items: list[tuple[Tensor, Tensor, Tensor, int]]) -> tuple[Tensor, T
     return torch.stack(codes), torch.stack(samples), torch.stack(pitch_hz), torch.tensor(speakers)
 
 
-def _clips(parts: Parts, split: str, options: Any, speakers: dict[str, int], track: Any) -> list[Clip]:
-    utterances = [u for u in parts.utterances(split) if u.audio is not None]
-    per_unit = round(options.sample_rate_hz / options.frame_rate_hz)
+def _clips(parts: Parts, utterances: list[Utterance], net: Any, track: Any) -> list[Clip]:
+    card = net.card
+    per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
     clips = []
-    for utterance, units in zip(utterances, cached_units(parts, [u.audio for u in utterances], track), strict=True):  # type: ignore[misc]
-        samples = prepare(read_audio(utterance.audio), options.sample_rate_hz).samples[0]  # type: ignore[arg-type]
-        codes = spoken_codes(units)
+    for utterance, units in zip(utterances, cached_units(parts, [u.audio for u in utterances if u.audio], track), strict=True):
+        assert utterance.audio is not None
+        samples, codes = prepare(read_audio(utterance.audio), card.sample_rate_hz).samples[0], spoken_codes(units)
         frames = min(len(codes), len(samples) // per_unit)
-        speaker = speakers.setdefault(utterance.speaker, len(speakers))
         samples = samples[: frames * per_unit]
-        pitch_hz = track_pitch(samples, options.sample_rate_hz, options.hop_samples) if options.voice_source else torch.zeros(len(samples) // options.hop_samples)
-        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, speaker))
+        pitch_hz = track_pitch(samples, card.sample_rate_hz, net.hop_samples) if net.hop_samples else torch.zeros(frames)
+        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, card.speakers.index(utterance.speaker)))
     return clips

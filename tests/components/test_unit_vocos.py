@@ -11,7 +11,7 @@ from alm.api import testing
 from alm.api.cards import VocoderCard
 from alm.api.types import Units
 from alm.components.vocoders.cards import UnitVocosOptions
-from alm.components.vocoders.unit_vocos import UnitVocos, UnitVocosNet
+from alm.components.vocoders.unit_vocos import UnitVocos, UntrainedUnitVocos
 
 RATE = 16_000
 
@@ -19,14 +19,13 @@ RATE = 16_000
 def vocoder(**options) -> UnitVocos:
     torch.manual_seed(0)
     made = UnitVocosOptions(vocabulary_size=8, frame_rate_hz=25.0, hidden_size=32, **options)
-    net = UnitVocosNet(made, 2)
+    net = UntrainedUnitVocos(made, VocoderCard(RATE, 25.0, 8)).network(VocoderCard(RATE, 25.0, 8, units_fingerprint="f", speakers=("anna", "ben")), 0.0)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))  # so that every block is heard
         if made.voice_source:
             net.pitch.bias[0] = 0.0  # some frames voiced, some not
-    context, lookahead = made.reach_units()
-    return UnitVocos(net, VocoderCard(RATE, 25.0, 8, units_fingerprint="f", speakers=("anna", "ben"), streams=True, context_units=context, lookahead_units=lookahead))
+    return net.vocoder()
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,14 @@ def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, cor
 def test_check_pairs_merged_units_with_a_vocoder_that_gives_them_a_length(recipe, tmp_path, merged, predicts, wanted):
     import json
 
-    sizes = {"model_type": "seamless_m4t", "unit_hifi_gan_vocab_size": 32, "upsample_rates": [8, 8, 10], "sampling_rate": 16_000, "predicts_durations": predicts}
+    sizes = {
+        "model_type": "seamless_m4t",
+        "unit_hifi_gan_vocab_size": 32,
+        "upsample_rates": [8, 8, 10],
+        "upsample_kernel_sizes": [16, 16, 20],
+        "sampling_rate": 16_000,
+        "predicts_durations": predicts,
+    }
     (tmp_path / "config.json").write_text(json.dumps(sizes))
     text = (GOOD % (f", hop_samples: 640, merge_repeats: {merged}", f", weights: 'dir:{tmp_path}'", "", "ASR")).replace("unit-vocos", "unit-hifigan")
     problems = check_recipe(Parts(load_recipe(recipe(text)), tmp_path))

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from alm.train.discriminators import Discriminators, PeriodDiscriminator
 from alm.train.run import train
+from tests.conftest import write_recipe
 
 
 def tones(seed: int) -> torch.Tensor:
@@ -73,3 +74,62 @@ def test_the_average_is_kept_and_progress_is_heard(workspace, small_model, tmp_p
     board.Reload()
     assert {"made/0", "real/0"} <= set(board.Tags()["audio"]) and {"made/0", "real/0"} <= set(board.Tags()["images"])
     assert {"val/mel", "critic", "mel"} <= set(board.Tags()["scalars"])
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_code_hifigan_trains_resumes_and_speaks(workspace, small_corpus, small_model, tmp_path, merged):
+    from alm.api.testing import check_vocoder
+    from alm.core.parts import load_component
+    from alm.core.plugins import registry
+    from alm.core.sources import SourceContext
+
+    recipe = write_recipe(
+        workspace,
+        f"hifigan-{merged}",
+        f"""name: hifigan-{merged}
+parts:
+  tokenizer: {{use: mfcc, clusters: 32, hop_samples: 640, codebook: 'run:units', merge_repeats: {merged}}}
+  vocoder: {{use: unit-hifigan, channels: 32, embedding_size: 8, predict_durations: {merged}}}
+data: {{corpora: [{{use: cuts, folder: 'dir:{small_corpus}'}}]}}
+train: {{objective: vocoder, steps: 2, options: {{segment_units: 8, batch_segments: 4, adversarial_from: 0.5}}, validate_every_steps: 2}}
+""",
+    )
+    out = tmp_path / "run"
+    train(recipe, ["train.steps=1"], out, quiet=True)
+    folder = train(recipe, [], out, quiet=True)
+    vocoder = load_component(registry(), "vocoder", "unit-hifigan", {"weights": f"dir:{folder}"}, SourceContext())
+    assert vocoder.card.predicts_durations == merged and len(vocoder.card.speakers) == 2
+    check_vocoder(vocoder)
+    again = train(recipe, ["train.steps=1", "train.learning_rate=0", f"train.init=dir:{folder}"], tmp_path / "again", quiet=True)
+    was, now = (load_file(some / "model.safetensors") for some in (folder, again))
+    assert all(torch.allclose(was[name], now[name], atol=1e-5) for name in was)
+
+
+def test_lengths_are_learnt_from_units_alone():
+    from alm.api.cards import VocoderCard
+    from alm.components.vocoders.cards import UnitHifiganOptions
+    from alm.components.vocoders.unit_hifigan import UntrainedUnitHifigan
+
+    torch.manual_seed(0)
+    options = UnitHifiganOptions(predict_durations=True, channels=8, embedding_size=16)
+    net = UntrainedUnitHifigan(options, VocoderCard(16_000, 50.0, 6)).network(VocoderCard(16_000, 50.0, 6, predicts_durations=True), 0.0)
+    optimizer = torch.optim.Adam(net.model.dur_predictor.parameters(), 1e-2)
+    for _ in range(150):  # unit n lasts n + 1 frames
+        codes = torch.stack([torch.randperm(6).repeat_interleave(3)[:12].unique_consecutive() for _ in range(4)])
+        rows = [row.repeat_interleave(row + 1) for row in codes]
+        length = min(map(len, rows))
+        optimizer.zero_grad()
+        loss = net._duration_loss(torch.stack([row[:length] for row in rows]))
+        loss.backward()
+        optimizer.step()
+    predicted = net.vocoder()._lengths(torch.tensor([2, 4, 1, 5, 3]))
+    assert predicted[1:-1].tolist() == [5, 2, 6]
+
+
+def test_units_of_an_odd_length_are_refused():
+    from alm.api.errors import AlmError
+    from alm.components.vocoders.unit_hifigan import upsampling
+
+    assert upsampling(320) == [8, 8, 5] and upsampling(640) == [8, 8, 5, 2] and upsampling(441) == [7, 7, 3, 3]
+    with pytest.raises(AlmError, match="a product of"):
+        upsampling(22)

@@ -16,7 +16,9 @@ from alm.components.tokenizers.cards import codebook_content, units_fingerprint
 
 VOCODER_FILE = "vocoder.safetensors"
 VOCODER_CARD = "vocoder.json"
+HIFIGAN_SOURCE = "arXiv 2104.00355"
 KERNEL = 7  # frames that a block of unit-vocos sees
+HIFIGAN_BLOCKS, HIFIGAN_DILATIONS = (3, 7, 11), (1, 3, 5)  # HiFi-GAN V1
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,21 @@ class UnitHifiganOptions:
         a fairseq checkpoint.
     codebook: weight source of the codebook whose units it speaks; a checkpoint does not say.
     language: one of those that a multilingual checkpoint names, such as "eng"; "" takes the first.
+    predict_durations: train a predictor of how long a unit lasts, for a tokenizer that merges repeats.
+    vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
+    embedding_size: of units and speakers, in training.
+    channels: of the generator's input, halved with each step towards the sample rate: 512 in HiFi-GAN V1, 128 in V2.
     """
 
     weights: str = ""
     codebook: str = ""
     language: str = ""
+    predict_durations: bool = False
+    vocabulary_size: int = 0
+    frame_rate_hz: float = 0.0
+    sample_rate_hz: int = 16_000
+    embedding_size: int = 128
+    channels: int = 256
 
 
 @dataclass(frozen=True)
@@ -119,12 +131,16 @@ def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderC
                 raise AlmError(f"got {name} {value} for the vocoder in {folder}", f"{trained[name]}, with which it was trained", f"remove {name}, or train a vocoder with it")
         return _card_of(saved)
     card = VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
-    return _reaching(card, options) if options.frame_rate_hz else card
+    return reaching(card, options) if options.frame_rate_hz else card
 
 
 def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> VocoderCard:
     if not options.weights:
-        raise AlmError("got vocoder 'unit-hifigan' without weights", "a CodeHiFiGAN", "set `weights: hf:ORG/NAME@REVISION` or `weights: dir:PATH`")
+        trained = {"trainable": ("vocoder",), "predicts_durations": options.predict_durations, "source": HIFIGAN_SOURCE}
+        return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, **trained)
+    folder = context.folders(options.weights)[0]
+    if (folder / VOCODER_CARD).is_file():  # of one that was trained here
+        return card_of(json.loads((folder / VOCODER_CARD).read_text())["card"])
     config = hifigan_config(options, context)
     predicts = bool(config.get("predicts_durations", True))
     fingerprint = codebook_content(options.codebook, context)["fingerprint"] if options.codebook else ""
@@ -140,16 +156,17 @@ def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> Voco
         streams=True,
         context_units=reach + lengths[0],
         lookahead_units=reach + lengths[1],
-        source="arXiv 2104.00355",
+        source=HIFIGAN_SOURCE,
     )
 
 
 def hifigan_reach(config: dict[str, Any]) -> int:
     """Frames before and behind one that HiFi-GAN's generator hears, at most: reckoned from the waveform back to its input."""
-    dilations = config.get("resblock_dilation_sizes", ((1, 3, 5),) * 3)
-    block = max(sum((kernel - 1) * (d + 1) // 2 for d in some) for kernel, some in zip(config.get("resblock_kernel_sizes", (3, 7, 11)), dilations, strict=True))
+    kernels, dilations = config.get("resblock_kernel_sizes", HIFIGAN_BLOCKS), config.get("resblock_dilation_sizes", (HIFIGAN_DILATIONS,) * 3)
+    block = max(sum((kernel - 1) * (d + 1) // 2 for d in some) for kernel, some in zip(kernels, dilations, strict=False))
+    rates, widths = config.get("upsample_rates", (5, 4, 4, 2, 2)), config.get("upsample_kernel_sizes", (11, 8, 8, 4, 4))
     reach = 3  # of the last convolution
-    for rate, kernel in reversed(list(zip(config.get("upsample_rates", (5, 4, 4, 2, 2)), config.get("upsample_kernel_sizes", (11, 8, 8, 4, 4)), strict=True))):
+    for rate, kernel in reversed(list(zip(rates, widths, strict=False))):
         reach = -(-(reach + block + kernel) // rate)
     return reach + 3
 
@@ -220,12 +237,18 @@ def saved_content(folder: Path) -> dict[str, Any]:
 
 
 def _card_of(saved: dict[str, Any]) -> VocoderCard:
-    card, known = saved["card"], {field.name for field in dataclasses.fields(UnitVocosOptions)}
-    read = VocoderCard(**{**card, "speakers": tuple(card["speakers"]), "trainable": tuple(card["trainable"])})
+    known = {field.name for field in dataclasses.fields(UnitVocosOptions)}
     options = UnitVocosOptions(**{name: value for name, value in saved["options"].items() if name in known})
-    return _reaching(read, options) if options.frame_rate_hz else read
+    card = card_of(saved["card"])
+    return reaching(card, options) if options.frame_rate_hz else card
 
 
-def _reaching(card: VocoderCard, options: UnitVocosOptions) -> VocoderCard:
+def card_of(saved: dict[str, Any]) -> VocoderCard:
+    """A card from its JSON form."""
+    return VocoderCard(**{name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()})
+
+
+def reaching(card: VocoderCard, options: UnitVocosOptions) -> VocoderCard:
+    """The card with how far a unit-vocos of these options listens."""
     context, lookahead = options.reach_units()
     return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead)

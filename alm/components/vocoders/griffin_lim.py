@@ -29,6 +29,6 @@ class GriffinLimVocoder(UnitVocos):
 
 
 def load_vocoder(options: GriffinLimOptions, context: LoadContext) -> GriffinLimVocoder:
-    vocoder = GriffinLimVocoder(read_net(context.folders(options.weights)[0])[0], griffin_lim_card(options, context))
+    vocoder = GriffinLimVocoder(read_net(context.folders(options.weights)[0]), griffin_lim_card(options, context))
     vocoder.iterations = options.iterations
     return vocoder

@@ -7,16 +7,20 @@ network is transformers' SeamlessM4TCodeHifiGan; a fairseq checkpoint of one lan
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import math
 import pickle
 from collections.abc import Mapping, Sequence as Many
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
 
 from alm.api.cards import VocoderCard
@@ -24,7 +28,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.encoders.checkpoints import without_report
-from alm.components.vocoders.cards import UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
+from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS, VOCODER_CARD, UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
 from alm.components.vocoders.inputs import check_units, speaker_row
 from alm.components.vocoders.streaming import Stage, StageStream
 
@@ -72,19 +76,113 @@ class UnitHifigan:
 
     def _sound(self, codes: Tensor, speaker: int) -> Tensor:
         """Units of one frame each, [F] -> [T]."""
-        model = self.model
-        hidden = model.unit_embedding(codes[None].to(model.device))  # [1, F, D]
-        beside = [table(torch.tensor([row], device=model.device)) for table, row in ((model.language_embedding, self.language), (model.speaker_embedding, speaker))]
-        language, voice = (row[:, None].expand(-1, hidden.shape[1], -1) for row in beside)
-        return model.hifi_gan(torch.cat([language, hidden, voice], -1).transpose(1, 2))[0]
+        return _sound(self.model, codes[None].to(self.model.device), self.language, torch.tensor([speaker], device=self.model.device))[0]
 
     def save(self, folder: Path) -> None:
-        """A transformers checkpoint folder."""
+        """A transformers checkpoint folder, with the card beside it."""
         self.model.save_pretrained(folder)
+        (folder / VOCODER_CARD).write_text(json.dumps({"card": dataclasses.asdict(self.card)}, indent=1))
 
 
-def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifigan:
+def _sound(model: SeamlessM4TCodeHifiGan, codes: Tensor, language: int, speaker: Tensor) -> Tensor:
+    """Units of one frame each [B, F], rows of speakers [B] -> [B, T]."""
+    hidden = model.unit_embedding(codes)
+    spoken, voice = model.language_embedding(torch.full_like(speaker, language)), model.speaker_embedding(speaker.clamp(max=model.config.vocoder_num_spkrs - 1))
+    beside = [row[:, None].expand(-1, hidden.shape[1], -1) for row in (spoken, voice)]
+    return model.hifi_gan(torch.cat([beside[0], hidden, beside[1]], -1).transpose(1, 2))
+
+
+class HifiganNet(nn.Module):
+    """A CodeHiFiGAN to train, a VocoderNetwork. Its convolutions are weight-normalized until it is saved."""
+
+    hop_samples = 0
+
+    def __init__(self, config: SeamlessM4TConfig, card: VocoderCard) -> None:
+        super().__init__()
+        self.card = card
+        self.model = SeamlessM4TCodeHifiGan(config)
+        self.model.train()
+        for module in self.model.hifi_gan.modules():
+            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                nn.init.normal_(module.weight, 0.0, INITIAL_STD)
+        self.model.apply_weight_norm()
+
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        made = _sound(self.model, codes, 0, speaker)
+        return made, {"duration": self._duration_loss(codes)} if self.card.predicts_durations else {}
+
+    def _duration_loss(self, codes: Tensor) -> Tensor:
+        """Mean square error of log durations (FastSpeech 2). The first and the last unit of a crop are cut off, so do not count."""
+        errors = []
+        for row in codes:
+            units, lengths = row.unique_consecutive(return_counts=True)
+            predicted = self.model.dur_predictor(self.model.unit_embedding(units[None]))[0]
+            errors.append((predicted - lengths.float().log1p())[1:-1])
+        found = torch.cat(errors)
+        return found.square().mean() if len(found) else found.sum()
+
+    def start_from(self, folder: Path) -> None:
+        trained = SeamlessM4TCodeHifiGan.from_pretrained(folder, dtype=torch.float32)
+        trained.apply_weight_norm()
+        self.model.load_state_dict(trained.state_dict())
+
+    def vocoder(self) -> UnitHifigan:
+        model = copy.deepcopy(self.model)
+        for module in model.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        return UnitHifigan(model, self.card)
+
+
+@dataclass(frozen=True)
+class UntrainedUnitHifigan:
+    """See alm.api.interfaces.UntrainedVocoder."""
+
+    options: UnitHifiganOptions
+    card: VocoderCard
+
+    def network(self, card: VocoderCard, dropout: float) -> HifiganNet:
+        """
+        Raises:
+            AlmError: units that last a number of samples which is no product of small numbers.
+        """
+        options, hop = self.options, round(card.sample_rate_hz / card.frame_rate_hz)
+        rates, speakers = upsampling(hop), len(card.speakers)
+        config = _config(
+            units=card.vocabulary_size,
+            size=options.embedding_size,
+            speakers=speakers if speakers > 1 else 0,
+            predicts=options.predict_durations,
+            dropout=dropout,
+            kernel=3,
+            upsample_initial_channel=options.channels,
+            upsample_rates=rates,
+            upsample_kernel_sizes=[2 * rate + rate % 2 for rate in rates],
+            resblock_kernel_sizes=list(HIFIGAN_BLOCKS),
+            resblock_dilation_sizes=[list(HIFIGAN_DILATIONS)] * len(HIFIGAN_BLOCKS),
+            sampling_rate=card.sample_rate_hz,
+        )
+        reach = hifigan_reach(config.to_dict())
+        before, behind = lengths_reach(config.to_dict()) if options.predict_durations else (0, 0)
+        return HifiganNet(config, dataclasses.replace(card, streams=True, context_units=reach + before, lookahead_units=reach + behind))
+
+
+def upsampling(hop_samples: int) -> list[int]:
+    """Steps from the units' rate to the sample rate, the largest first: 320 -> 8, 8, 5."""
+    rates, left = [], hop_samples
+    while left > 1:
+        step = next((rate for rate in STEPS if left % rate == 0), 0)
+        if not step:
+            raise AlmError(f"got units of {hop_samples} samples", f"a product of {', '.join(map(str, STEPS))}", "choose another rate of units or of samples")
+        rates.append(step)
+        left //= step
+    return sorted(rates, reverse=True)
+
+
+def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifigan | UntrainedUnitHifigan:
     card = unit_hifigan_card(options, context)
+    if not options.weights:
+        return UntrainedUnitHifigan(options, card)
     folder = context.folders(options.weights)[0]
     try:
         with without_report():  # of a whole SeamlessM4T, most weights are not the vocoder's
@@ -95,6 +193,23 @@ def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifig
         missing = sorted(report["missing_keys"])
         raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "a CodeHiFiGAN", "check the folder")
     return UnitHifigan(model.requires_grad_(False).to(context.device), card, language_row(options, context))
+
+
+def _config(*, units: int, size: int, speakers: int, predicts: bool, dropout: float, kernel: int, **sizes: Any) -> SeamlessM4TConfig:
+    """A configuration of one language; 0 speakers leaves them out."""
+    return SeamlessM4TConfig(
+        unit_hifi_gan_vocab_size=units,
+        unit_embed_dim=size,
+        lang_embed_dim=0,
+        spkr_embed_dim=size if speakers else 0,
+        vocoder_num_langs=1,
+        vocoder_num_spkrs=speakers or 1,
+        variance_predictor_kernel_size=kernel,
+        var_pred_dropout=dropout,
+        architectures=["SeamlessM4TCodeHifiGan"],
+        predicts_durations=predicts,
+        **sizes,
+    )
 
 
 def from_fairseq(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> SeamlessM4TCodeHifiGan:
@@ -114,23 +229,15 @@ def from_fairseq(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Seam
     durations = config.get("dur_predictor_params")
     if durations and durations["var_pred_hidden_dim"] != size:
         raise AlmError(f"got a duration predictor of size {durations['var_pred_hidden_dim']}", f"{size}, as the unit embedding", "choose another checkpoint")
-    made = SeamlessM4TConfig(
-        unit_hifi_gan_vocab_size=config["num_embeddings"],
-        unit_embed_dim=size,
-        lang_embed_dim=0,
-        spkr_embed_dim=size if config.get("multispkr") else 0,
-        vocoder_num_langs=1,
-        vocoder_num_spkrs=config.get("num_speakers", 200) if config.get("multispkr") else 1,
-        upsample_initial_channel=config["upsample_initial_channel"],
-        upsample_rates=config["upsample_rates"],
-        upsample_kernel_sizes=config["upsample_kernel_sizes"],
-        resblock_kernel_sizes=config["resblock_kernel_sizes"],
-        resblock_dilation_sizes=config["resblock_dilation_sizes"],
-        variance_predictor_kernel_size=durations["var_pred_kernel_size"] if durations else 3,
-        var_pred_dropout=durations["var_pred_dropout"] if durations else 0.0,
+    made = _config(
+        units=config["num_embeddings"],
+        size=size,
+        speakers=config.get("num_speakers", 200) if config.get("multispkr") else 0,
+        predicts=bool(durations),
+        dropout=durations["var_pred_dropout"] if durations else 0.0,
+        kernel=durations["var_pred_kernel_size"] if durations else 3,
         sampling_rate=config.get("sampling_rate", 16_000),
-        architectures=["SeamlessM4TCodeHifiGan"],
-        predicts_durations=bool(durations),
+        **{name: config[name] for name in WANTED[2:]},
     )
     model = SeamlessM4TCodeHifiGan(made)
     beside = {name: value for name, value in model.state_dict().items() if not value.numel() or (not durations and name.startswith("dur_predictor."))}
@@ -141,6 +248,8 @@ def from_fairseq(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Seam
     return model.eval()
 
 
+STEPS = (8, 7, 5, 4, 3, 2)
+INITIAL_STD = 0.01
 WANTED = ("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates", "upsample_kernel_sizes")
 WANTED += ("resblock_kernel_sizes", "resblock_dilation_sizes")
 RENAMED = {"dict.": "unit_embedding.", "spkr.": "speaker_embedding.", "ups.": "hifi_gan.upsampler.", "dur_predictor.conv1.0.": "dur_predictor.conv1."}

@@ -10,19 +10,20 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence as Many
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import VocoderCard
-from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.nets import ConvNeXtBlock
-from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions
+from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, reaching, saved_card, saved_content, unit_vocos_card
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
 from alm.components.vocoders.streaming import Stage, StageStream
@@ -32,21 +33,21 @@ MAX_MAGNITUDE = 100.0
 
 
 class UnitVocosNet(nn.Module):
-    """The network of one vocoder.
+    """The network of one vocoder, a VocoderNetwork.
 
     Args:
-        speakers: how many rows the speaker table has.
         dropout: of the blocks at the units' rate, in training. They learn what many recordings share; an hour or two
             of speech is soon learnt by heart.
     """
 
-    def __init__(self, options: UnitVocosOptions, speakers: int, dropout: float = 0.0) -> None:
+    def __init__(self, options: UnitVocosOptions, card: VocoderCard, dropout: float = 0.0) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.card = options, card
+        self.hop_samples = options.hop_samples if options.voice_source else 0
         size = options.hidden_size
         self.frames_per_unit = options.frames_per_unit
         self.units = nn.Embedding(options.vocabulary_size, size)
-        self.speaker = nn.Embedding(max(1, speakers), size)
+        self.speaker = nn.Embedding(max(1, len(card.speakers)), size)
         reaches = {"kernel": KERNEL, "causal": options.causal}
         self.context = nn.ModuleList(ConvNeXtBlock(size, dropout=dropout, **reaches) for _ in range(options.context_blocks))
         self.spread = nn.Linear(size, self.frames_per_unit * size)
@@ -77,6 +78,18 @@ class UnitVocosNet(nn.Module):
         predicted = self.pitch(hidden).float()
         source = voice_source(_hz(predicted) if pitch_hz is None else pitch_hz, fine, self.noise, self.options.sample_rate_hz, self.options.hop_samples)
         return self.detailed(hidden, self.source_spectrum(source), fine), predicted
+
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        spectrum, predicted = self.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz if self.training else None)
+        return self.waveform(spectrum), {} if predicted is None else {"pitch": _pitch_loss(predicted, pitch_hz)}
+
+    def start_from(self, folder: Path) -> None:
+        """A vocoder without a voice source will do: that part then starts anew."""
+        added = {name: value for name, value in self.state_dict().items() if name.startswith(("pitch.", "source."))}
+        self.load_state_dict({**added, **read_net(folder).state_dict()})
+
+    def vocoder(self) -> UnitVocos:
+        return UnitVocos(self, self.card)
 
     def coarse(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """What the units say, at the rate of frames: [B, F], [B], [B, F] -> [B, F x frames_per_unit, D]."""
@@ -119,6 +132,14 @@ def _hz(predicted: Tensor) -> Tensor:
     """What the network predicts of the pitch [B, N, 2] -> Hz [B, N], 0 where there is none."""
     octaves = predicted[..., 1].clamp(0, math.log2(HIGHEST_HZ / LOWEST_HZ))
     return torch.where(predicted[..., 0] > 0, LOWEST_HZ * 2**octaves, 0.0)
+
+
+def _pitch_loss(predicted: Tensor, pitch_hz: Tensor) -> Tensor:
+    """Cross-entropy of voiced frames, and the error of the pitch in octaves where there is one. [B, N, 2], [B, N]"""
+    voiced = (pitch_hz > 0).float()
+    octaves = (pitch_hz.clamp(min=LOWEST_HZ) / LOWEST_HZ).log2()
+    error = (voiced * (predicted[..., 1] - octaves).abs()).sum() / voiced.sum().clamp(min=1)
+    return error + F.binary_cross_entropy_with_logits(predicted[..., 0], voiced)
 
 
 class UnitVocos:
@@ -202,20 +223,27 @@ class UnitVocos:
         (folder / VOCODER_CARD).write_text(json.dumps(content, indent=1))
 
 
-def read_net(folder: Path) -> tuple[UnitVocosNet, VocoderCard]:
-    """Network and card of a trained vocoder."""
-    from alm.components.vocoders.cards import saved_card
-
-    card = saved_card(folder)
-    options = UnitVocosOptions(**json.loads((folder / VOCODER_CARD).read_text())["options"])
-    net = UnitVocosNet(options, len(card.speakers))
+def read_net(folder: Path) -> UnitVocosNet:
+    """The network of a trained vocoder, with its card."""
+    card, saved = saved_card(folder), saved_content(folder)["options"]
+    net = UnitVocosNet(UnitVocosOptions(**saved), card)
     net.load_state_dict({k: v.float() for k, v in load_file(folder / VOCODER_FILE).items()})
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    return net.eval(), card
+    return net.requires_grad_(False).eval()
 
 
-def load_vocoder(options: UnitVocosOptions, context: LoadContext) -> UnitVocos:
-    if options.weights:
-        return UnitVocos(*read_net(context.folders(options.weights)[0]))
-    raise AlmError("got vocoder 'unit-vocos' without weights", "a trained one", "train it with a recipe of objective vocoder and set `weights: run:...`")
+@dataclass(frozen=True)
+class UntrainedUnitVocos:
+    """See alm.api.interfaces.UntrainedVocoder."""
+
+    options: UnitVocosOptions
+    card: VocoderCard
+
+    def network(self, card: VocoderCard, dropout: float) -> UnitVocosNet:
+        options = dataclasses.replace(self.options, weights="", vocabulary_size=card.vocabulary_size, frame_rate_hz=card.frame_rate_hz)
+        return UnitVocosNet(options, reaching(card, options), dropout)
+
+
+def load_vocoder(options: UnitVocosOptions, context: LoadContext) -> UnitVocos | UntrainedUnitVocos:
+    if not options.weights:
+        return UntrainedUnitVocos(options, unit_vocos_card(options, context))
+    return read_net(context.folders(options.weights)[0]).vocoder()
