@@ -47,8 +47,9 @@ def test_cards_and_conformance(codec):
     assert tokenizer.card.codebooks == BOOKS[name] and tokenizer.card.frame_rate_hz == RATES[name]
     check_tokenizer(tokenizer)
     vocoder = load_vocoder(CodecOptions(f"dir:{folder}"), SourceContext())
-    assert vocoder.card.units_fingerprint == tokenizer.card.fingerprint
+    assert vocoder.card.units_fingerprint == tokenizer.card.fingerprint and vocoder.card.streams
     check_vocoder(vocoder)
+    check_vocoder(load_vocoder(CodecOptions(f"dir:{folder}", codebooks=1), SourceContext()))
 
 
 def test_codes_and_sound_are_those_of_transformers(codec, clip):

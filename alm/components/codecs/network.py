@@ -19,9 +19,11 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Units
 from alm.components.codecs.cards import CodecOptions, sizes_of, tokenizer_card, vocoder_card
+from alm.components.codecs.stages import STAGES
 from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.encoders.frames import check_audio
 from alm.components.vocoders.inputs import check_units, speaker_row
+from alm.components.vocoders.streaming import StageStream
 
 LONGEST_S = 600
 
@@ -101,6 +103,11 @@ class CodecVocoder:
             samples = self._calls.decode(self.model, clip.codes.to(self.model.device)).reshape(1, -1).float().cpu()
             results.append(Audio(samples[:, : clip.num_frames * self.hop_samples].clamp(-1, 1), self.card.sample_rate_hz))
         return results
+
+    def stream(self, speaker: str) -> StageStream:
+        """Sound of codes that come bit by bit."""
+        speaker_row(self.card, speaker)
+        return StageStream(self.card, STAGES[self.model.config.model_type](self.model))
 
     def save(self, folder: Path) -> None:
         """Nothing: alm trains no codec."""

@@ -88,7 +88,7 @@ class StageStream:
         self.finished = last
         passed: Tensor | None = None
         if units is not None and units.num_frames:
-            passed = units.codes[0] if units.codes.shape[0] == 1 else units.codes.T
+            passed = units.codes[0] if self.card.codebooks == 1 else units.codes.T
             if units.durations is not None:
                 passed = passed.repeat_interleave(units.durations, 0)
         if self.lengths is not None and (units is None or units.durations is None):
