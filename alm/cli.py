@@ -169,17 +169,20 @@ def run(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the sound.")] = None,
     model: Model = DEFAULT_MODEL,
     speaker: str = "",
+    tempo: Annotated[float, typer.Option(help="2 speaks twice as fast.")] = 1.0,
+    pitch: Annotated[float, typer.Option(help="Semitones above (or, below 0, under) the voice's own.")] = 0.0,
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
     """Run one task: ASR, AST, MT, TTS, S2ST, or a combined one such as "ASR AST S2ST"."""
+    from alm.api.types import Prosody
     from alm.core.audio import read_audio, write_audio
     from alm.core.parts import load_task
     from alm.core.plugins import registry
 
     reads_text = load_task(registry(), task).card.input.endswith("text")
     content: str | Audio = input if reads_text else read_audio(Path(input))
-    result: Result = _load(model).run(task, content, source, target, speaker=speaker, seed=seed)
+    result: Result = _load(model).run(task, content, source, target, speaker=speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:
         if result.audio is None:
             raise AlmError(f"task {task} made no sound to write to {output}", "a task that speaks", "leave -o out, or use TTS or S2ST")

@@ -150,6 +150,8 @@ class VocoderCard:
         speakers: names that `synthesize` accepts.
         predicts_durations: it speaks units whose repeats are merged, and gives each the length that it predicts where the units
             carry none.
+        controls: what of alm.api.types.Prosody it can change: "tempo", "pitch". One that can takes a Prosody for each clip as the third
+            argument of `synthesize` and the second of `stream`.
         streams: it has `stream(speaker)`, so that it speaks while units are still being made (alm.api.interfaces.StreamingVocoder).
         context_units, lookahead_units: how many units before and behind one its sound depends on, where it streams; a context of
             -1 is all units before it.
@@ -162,6 +164,7 @@ class VocoderCard:
     units_fingerprint: str = ""
     speakers: tuple[str, ...] = ()
     predicts_durations: bool = False
+    controls: tuple[str, ...] = ()
     streams: bool = False
     context_units: int = 0
     lookahead_units: int = 0

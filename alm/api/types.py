@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from alm.api.cards import Modality
+from alm.api.cards import Modality, VocoderCard
 from alm.api.errors import AlmError, VocabularyMismatchError
 
 if TYPE_CHECKING:
@@ -73,6 +73,43 @@ class Audio:
         from alm.api.display import audio_html
 
         return audio_html(self)
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """How something is said, beside what is said and by whom.
+
+    Attributes:
+        tempo: 2.0 is twice as fast.
+        pitch_semitones: higher (or, below 0, lower) than the voice would be.
+
+    Raises:
+        AlmError: a tempo outside 0.25 to 4, a pitch more than two octaves away.
+    """
+
+    tempo: float = 1.0
+    pitch_semitones: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.25 <= self.tempo <= 4.0:
+            raise AlmError(f"got tempo {self.tempo:g}", "0.25 to 4, where 1 is as it was", "choose another tempo")
+        if not -24.0 <= self.pitch_semitones <= 24.0:
+            raise AlmError(f"got a pitch {self.pitch_semitones:g} semitones away", "-24 to 24", "choose another pitch")
+
+    def changes(self) -> tuple[str, ...]:
+        """What differs from how it would be said anyway: "tempo", "pitch"."""
+        return ("tempo",) * (self.tempo != 1.0) + ("pitch",) * (self.pitch_semitones != 0.0)
+
+    def check(self, card: VocoderCard) -> None:
+        """
+        Raises:
+            AlmError: a vocoder that cannot change it.
+        """
+        for what in self.changes():
+            if what not in card.controls:
+                raise AlmError(
+                    f"got another {what} for a vocoder that cannot change it", f"one whose card has {what!r} among its controls", "leave it as it is, or choose another vocoder"
+                )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ import torch
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, Sample, Segment, Sequence, Span, Turn, Units, Utterance
+from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Sequence, Span, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
@@ -42,6 +42,7 @@ class Request:
     source: str
     target: str = ""
     speaker: str = ""
+    prosody: Prosody = Prosody()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +123,18 @@ class Voice:
         first_units, chunk_units: how many are spoken first, and at a time from then on.
     """
 
-    def __init__(self, vocoder: Any, speaker: str, first_units: int, chunk_units: int) -> None:
+    def __init__(self, vocoder: Any, speaker: str, prosody: Prosody, first_units: int, chunk_units: int) -> None:
+        prosody.check(vocoder.card)
         self.vocoder, self.speaker, self.chunk_units = vocoder, speaker, chunk_units
-        self.stream = vocoder.stream(speaker) if vocoder.card.streams else None
+        self.how = [prosody] if prosody.changes() else []
+        self.stream = vocoder.stream(speaker, *self.how) if vocoder.card.streams else None
         self.wanted, self.pushed = first_units + vocoder.card.lookahead_units, 0
 
     def say(self, units: Units, *, last: bool) -> Audio | None:
         """What follows the sound so far, of all units that there are."""
         if self.stream is None:
-            return self.vocoder.synthesize([units], [self.speaker])[0] if last and units.num_frames else None
+            how = [self.how] if self.how else []
+            return self.vocoder.synthesize([units], [self.speaker], *how)[0] if last and units.num_frames else None
         if not last and units.num_frames < self.wanted:
             return None
         clips = [self.stream.push(units[self.pushed :])]
@@ -218,7 +222,18 @@ class Pipeline:
             named.update(*spoken)
         return tuple(sorted(named)) or self.parts.card("prompt").languages
 
-    def run(self, task: str, content: str | Path | Audio | AudioFile, source: str, target: str = "", *, speaker: str = "", decoder: Any = None, seed: int = 0) -> Result:
+    def run(
+        self,
+        task: str,
+        content: str | Path | Audio | AudioFile,
+        source: str,
+        target: str = "",
+        *,
+        speaker: str = "",
+        decoder: Any = None,
+        seed: int = 0,
+        prosody: Prosody = Prosody(),
+    ) -> Result:
         """Runs one task.
 
         Args:
@@ -226,14 +241,15 @@ class Pipeline:
             content: text for tasks that read text; Audio or a path for tasks that read audio.
             source, target: ISO 639-1 codes; `target` for tasks that translate.
             speaker: a speaker of the vocoder; the one of the output's language if not given.
-            decoder: a Decoder in place of the recipe's, for text and units.
+            decoder: a Decoder in place of the recipe's, for text and units. With a sampler, each seed renders a text anew.
+            prosody: another tempo or pitch, where the vocoder has them among its card's `controls`.
 
         Raises:
             AlmError: an unknown task, language or speaker, an input that cannot be used.
         """
         if isinstance(content, Path):
             content = read_audio(content)
-        return self.run_batch([Request(task, content, source, target, speaker)], decoder=decoder, seed=seed)[0]
+        return self.run_batch([Request(task, content, source, target, speaker, prosody)], decoder=decoder, seed=seed)[0]
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
@@ -264,6 +280,7 @@ class Pipeline:
         speaker: str = "",
         decoder: Any = None,
         seed: int = 0,
+        prosody: Prosody = Prosody(),
         first_units: int = 5,
         chunk_units: int = 10,
     ) -> Iterator[Piece]:
@@ -284,7 +301,7 @@ class Pipeline:
                 raise AlmError(f"got {name}={count}", "1 or more", f"raise {name}")
         if isinstance(content, Path):
             content = read_audio(content)
-        request, clock, results = Request(task, content, source, target, speaker), Clock(), list[Result]()
+        request, clock, results = Request(task, content, source, target, speaker, prosody), Clock(), list[Result]()
         for part in self._clauses(request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
         yield Piece(seconds=dict(clock.seconds), result=_joined(request, results))
@@ -299,7 +316,7 @@ class Pipeline:
             embeddings = [prompt_embeddings(model, prompt)]
         progress = Progress(plan, said_again(model, prompt))
         spoken = max((index for index, rule in enumerate(plan) if rule.kind == "units"), default=-1)
-        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken][1]), first_units, chunk_units) if spoken >= 0 else None
+        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken][1]), request.prosody, first_units, chunk_units) if spoken >= 0 else None
         written, clips, stage = [""] * len(plan), list[Audio](), "prefill"
         for _ in generate_steps(model.backbone, embeddings, [progress], model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
             clock.spent(stage)
@@ -467,7 +484,11 @@ class Pipeline:
                 units.append((index, last.content, requests[index].speaker or self.speaker_of(last.language)))
         results: list[Audio | None] = [None] * len(requests)
         if units:
-            clips = self.vocoder.synthesize([u for _, u, _ in units], [speaker for _, _, speaker in units])
+            prosody = [requests[index].prosody for index, _, _ in units]
+            for one in prosody:
+                one.check(self.vocoder.card)
+            how = [prosody] if any(one.changes() for one in prosody) else []
+            clips = self.vocoder.synthesize([u for _, u, _ in units], [speaker for _, _, speaker in units], *how)
             for (index, _, _), clip in zip(units, clips, strict=True):
                 results[index] = clip
         return results

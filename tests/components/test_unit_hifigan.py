@@ -130,6 +130,17 @@ def test_it_conforms_and_streams(seamless):
     assert pieces[4] is not None, "it does not wait for the end"
 
 
+def test_another_tempo_is_another_length(seamless):
+    from alm.api.types import Prosody
+
+    vocoder = load(f"dir:{seamless[1]}")
+    clip = units(torch.randint(2, 30, (40,)), torch.full((40,), 3))
+    plain, fast = (vocoder.synthesize([clip], ["1"], [Prosody(tempo)])[0] for tempo in (1.0, 2.0))
+    assert plain.num_samples == 120 * 20 and fast.num_samples == 60 * 20
+    with pytest.raises(AlmError, match="another pitch"):
+        vocoder.synthesize([clip], ["1"], [Prosody(pitch_semitones=2.0)])
+
+
 def test_the_vocoder_of_a_whole_seamless_m4t_is_found(seamless):
     _, folder = seamless
     alone = load(f"dir:{folder}").synthesize([units([3, 4, 5])], ["0"])[0]

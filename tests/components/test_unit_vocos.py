@@ -9,8 +9,10 @@ import torch
 
 from alm.api import testing
 from alm.api.cards import VocoderCard
-from alm.api.types import Units
+from alm.api.errors import AlmError
+from alm.api.types import Prosody, Units
 from alm.components.vocoders.cards import UnitVocosOptions
+from alm.components.vocoders.streaming import Tempo
 from alm.components.vocoders.unit_vocos import UnitVocos, UntrainedUnitVocos
 
 RATE = 16_000
@@ -77,3 +79,58 @@ def test_a_saved_one_says_the_same(tmp_path):
     made.save(tmp_path)
     assert saved_card(tmp_path) == made.card
     assert dataclasses.replace(saved_card(tmp_path), streams=False) != made.card
+
+
+def spoken(made: UnitVocos, prosody: Prosody, codes: torch.Tensor) -> torch.Tensor:
+    return made.synthesize([Units(codes, 25.0, "f")], ["ben"], [prosody])[0].samples
+
+
+@pytest.mark.parametrize("tempo", [0.5, 0.8, 1.3, 3.0])
+def test_another_tempo_is_another_length_and_streams_alike(tempo):
+    made = vocoder(blocks=3, voice_source=True)
+    codes = torch.randint(8, (1, 50))
+    whole = spoken(made, Prosody(tempo), codes)
+    assert whole.shape[1] == 160 * round(200 / tempo)
+    stream = made.stream("ben", Prosody(tempo))
+    pieces = [stream.push(Units(codes[:, start : start + 3], 25.0, "f")) for start in range(0, 50, 3)] + [stream.finish()]
+    torch.testing.assert_close(torch.cat([piece.samples for piece in pieces if piece is not None], 1), whole, atol=1e-5, rtol=0)
+
+
+def test_the_middle_of_a_slow_clip_is_the_middle_of_the_clip():
+    """At half the tempo, each second frame is a frame of the plain clip."""
+    tempo = Tempo(0.5)
+    frames = torch.arange(10.0)[:, None]
+    slow = torch.cat([piece for piece in (tempo.push(frames[:4], last=False), tempo.push(frames[4:], last=True)) if piece is not None])
+    assert slow[:, 0].tolist() == [min(n / 2, 9.0) for n in range(20)]
+    codes = Tempo(0.5).push(torch.arange(3), last=True)
+    assert codes is not None and codes.tolist() == [0, 0, 1, 1, 2, 2], "codes are not averaged"
+
+
+def test_a_higher_pitch_is_the_pitch_of_a_higher_voice():
+    """An octave up sounds as if the network had predicted an octave more."""
+    made, other = vocoder(blocks=2, voice_source=True), vocoder(blocks=2, voice_source=True)
+    with torch.no_grad():
+        for net, octave in ((made.net, 0.0), (other.net, 1.0)):
+            net.pitch.weight.zero_()
+            net.pitch.bias.copy_(torch.tensor([1.0, 0.7 + octave]))
+    codes = torch.randint(8, (1, 20))
+    torch.testing.assert_close(spoken(made, Prosody(pitch_semitones=12.0), codes), spoken(other, Prosody(), codes), atol=1e-3, rtol=0)
+    assert not torch.allclose(spoken(made, Prosody(), codes), spoken(other, Prosody(), codes), atol=1e-2)
+
+
+def test_clips_of_one_batch_have_each_their_own():
+    made = vocoder(blocks=2, voice_source=True)
+    clips = [Units(torch.randint(8, (1, n)), 25.0, "f") for n in (12, 20, 16)]
+    plain = made.synthesize(clips, ["anna"] * 3)
+    mixed = made.synthesize(clips, ["anna"] * 3, [Prosody(), Prosody(2.0), Prosody()])
+    torch.testing.assert_close(mixed[0].samples, plain[0].samples, atol=1e-5, rtol=0)
+    assert mixed[1].num_samples == plain[1].num_samples // 2
+
+
+def test_what_cannot_be_changed_is_refused():
+    with pytest.raises(AlmError, match="another pitch"):
+        vocoder(blocks=2).stream("anna", Prosody(pitch_semitones=1.0))
+    with pytest.raises(AlmError, match=r"0\.25 to 4"):
+        Prosody(tempo=0.0)
+    with pytest.raises(AlmError, match="-24 to 24"):
+        Prosody(pitch_semitones=30)

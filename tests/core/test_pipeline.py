@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from alm.api.errors import AlmError
+from alm.api.types import Prosody
 from alm.core.pipeline import Pipeline
 
 
@@ -69,6 +70,14 @@ def test_a_vocoder_that_does_not_stream_speaks_at_the_end(small_model):
     pieces = list(model.stream("TTS", "hello there you", "en"))
     assert sum(piece.audio is not None for piece in pieces) == 1
     torch.testing.assert_close(joined(pieces), model.run("TTS", "hello there you", "en").audio.samples)
+
+
+def test_what_is_said_can_be_said_faster(model):
+    plain, fast = model.run("TTS", "hello there you", "en"), model.run("TTS", "hello there you", "en", prosody=Prosody(2.0))
+    assert fast.emitted == plain.emitted and fast.audio.num_samples == pytest.approx(plain.audio.num_samples / 2, abs=160)
+    torch.testing.assert_close(joined(model.stream("TTS", "hello there you", "en", prosody=Prosody(2.0))), fast.audio.samples, atol=1e-5, rtol=0)
+    with pytest.raises(AlmError, match="another pitch"):
+        model.run("TTS", "hello", "en", prosody=Prosody(pitch_semitones=3.0))
 
 
 def test_a_stream_refuses_what_run_refuses(model):

@@ -153,6 +153,7 @@ def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> Voco
         units_fingerprint=units_fingerprint(fingerprint, merged=predicts),
         speakers=tuple(map(str, range(speakers))) if config.get("spkr_embed_dim", 256) else (),
         predicts_durations=predicts,
+        controls=("tempo",),
         streams=True,
         context_units=reach + lengths[0],
         lookahead_units=reach + lengths[1],
@@ -212,7 +213,7 @@ def griffin_lim_card(options: GriffinLimOptions, context: LoadContext) -> Vocode
     if not options.weights:
         raise AlmError("got vocoder 'griffin-lim' without weights", "a trained unit-vocos, whose spectrogram it inverts", "set `weights: dir:...`")
     card = saved_card(context.folders(options.weights)[0])
-    return dataclasses.replace(card, streams=False, context_units=0, lookahead_units=0)  # its phases are sought over the whole clip
+    return dataclasses.replace(card, streams=False, context_units=0, lookahead_units=0, controls=())  # its phases are sought over the whole clip
 
 
 def saved_card(folder: Path) -> VocoderCard:
@@ -251,4 +252,5 @@ def card_of(saved: dict[str, Any]) -> VocoderCard:
 def reaching(card: VocoderCard, options: UnitVocosOptions) -> VocoderCard:
     """The card with how far a unit-vocos of these options listens."""
     context, lookahead = options.reach_units()
-    return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead)
+    controls = ("tempo", "pitch") if options.voice_source else ("tempo",)
+    return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead, controls=controls)

@@ -6,7 +6,9 @@ pieces is what it gives at once, and its memory does not grow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence as Many
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -54,6 +56,33 @@ class Stage:
         return made
 
 
+class Tempo(Stage):
+    """Frames faster or slower: codes [F] as they are at the time, values [F, ...] between neighbours in a straight line."""
+
+    def __init__(self, tempo: float) -> None:
+        self.tempo, self.held, self.start, self.made = tempo, None, 0, 0
+
+    def push(self, frames: Tensor | None, *, last: bool) -> Tensor | None:
+        if frames is not None:
+            self.held = frames if self.held is None else torch.cat([self.held, frames])
+        if self.held is None:
+            return None
+        total = self.start + len(self.held)
+        count = max(1, round(total / self.tempo)) if last else math.floor((total - 2) / self.tempo) + 1
+        if count <= self.made:
+            return None
+        at = torch.arange(self.made, count, dtype=torch.float64).mul(self.tempo).clamp(max=total - 1) - self.start
+        before = at.long()
+        made = self.held[before]
+        if made.is_floating_point():
+            following = self.held[(before + 1).clamp(max=len(self.held) - 1)]
+            made = torch.lerp(made, following, (at - before).to(made.dtype).view(-1, *[1] * (made.dim() - 1)))
+        self.made = count
+        drop = min(len(self.held), max(0, math.floor(count * self.tempo) - self.start))
+        self.held, self.start = self.held[drop:], self.start + drop
+        return made
+
+
 class StageStream:
     """A VocoderStream of stages: codes go in at the first, samples [T] come out of the last.
 
@@ -80,6 +109,11 @@ class StageStream:
     def finish(self) -> Audio | None:
         """The rest, if there is any."""
         return self._advance(None, last=True)
+
+    def whole(self, units: Units) -> Audio:
+        """All of a clip that is there already."""
+        pieces = [piece for piece in (self.push(units), self.finish()) if piece is not None]
+        return replace(pieces[0], samples=torch.cat([piece.samples for piece in pieces], 1))
 
     @torch.inference_mode()
     def _advance(self, units: Units | None, *, last: bool) -> Audio | None:

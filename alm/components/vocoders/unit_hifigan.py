@@ -26,11 +26,11 @@ from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Units
+from alm.api.types import Audio, Prosody, Units
 from alm.components.encoders.checkpoints import without_report
 from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS, VOCODER_CARD, UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
 from alm.components.vocoders.inputs import check_units, speaker_row
-from alm.components.vocoders.streaming import Stage, StageStream
+from alm.components.vocoders.streaming import Stage, StageStream, Tempo
 
 
 class UnitHifigan:
@@ -44,30 +44,26 @@ class UnitHifigan:
         self.model, self.card, self.language = model.eval(), card, language
 
     @torch.inference_mode()
-    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[str], prosody: Many[Prosody] = ()) -> list[Audio]:
         """Sound of each clip by itself: the convolutions would hear the padding of a batch."""
-        rows = [speaker_row(self.card, name) for name in speakers]
         for clip in units:
             check_units(self.card, clip)
-        return [Audio(self._samples(clip, row).cpu(), self.card.sample_rate_hz) for clip, row in zip(units, rows, strict=True)]
+        how = prosody or [Prosody()] * len(units)
+        return [self.stream(speaker, changed).whole(clip) for clip, speaker, changed in zip(units, speakers, how, strict=True)]
 
-    def stream(self, speaker: str) -> StageStream:
+    def stream(self, speaker: str, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.
 
         Raises:
             UnknownNameError: a speaker that is not on the card.
+            AlmError: another pitch.
         """
+        prosody.check(self.card)
         row, config = speaker_row(self.card, speaker), self.model.config.to_dict()
         reach, hop = hifigan_reach(config), math.prod(config["upsample_rates"])
         lengths = Stage(self._lengths, *lengths_reach(config)) if self.card.predicts_durations else None
-        return StageStream(self.card, [Stage(lambda codes: self._sound(codes, row), reach, reach, hop)], lengths)
-
-    def _samples(self, clip: Units, speaker: int) -> Tensor:
-        """[1, T]"""
-        codes, durations = clip.codes[0], clip.durations
-        if durations is None and self.card.predicts_durations:
-            durations = self._lengths(codes)
-        return self._sound(codes if durations is None else codes.repeat_interleave(durations), speaker)[None]
+        tempo = [Tempo(prosody.tempo)] if prosody.tempo != 1.0 else []
+        return StageStream(self.card, [*tempo, Stage(lambda codes: self._sound(codes, row), reach, reach, hop)], lengths)
 
     def _lengths(self, codes: Tensor) -> Tensor:
         """Frames that each unit of [F] lasts, [F]."""
@@ -164,7 +160,7 @@ class UntrainedUnitHifigan:
         )
         reach = hifigan_reach(config.to_dict())
         before, behind = lengths_reach(config.to_dict()) if options.predict_durations else (0, 0)
-        return HifiganNet(config, dataclasses.replace(card, streams=True, context_units=reach + before, lookahead_units=reach + behind))
+        return HifiganNet(config, dataclasses.replace(card, streams=True, context_units=reach + before, lookahead_units=reach + behind, controls=("tempo",)))
 
 
 def upsampling(hop_samples: int) -> list[int]:

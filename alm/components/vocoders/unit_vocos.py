@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import VocoderCard
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Units
+from alm.api.types import Audio, Prosody, Units
 from alm.components.nets import ConvNeXtBlock
 from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, reaching, saved_card, saved_content, unit_vocos_card
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
-from alm.components.vocoders.streaming import Stage, StageStream
+from alm.components.vocoders.streaming import Stage, StageStream, Tempo
 
 BATCH_UNITS = 2000
 MAX_MAGNITUDE = 100.0
@@ -149,13 +149,18 @@ class UnitVocos:
         self.net, self.card = net.eval(), card
 
     @torch.inference_mode()
-    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[str], prosody: Many[Prosody] = ()) -> list[Audio]:
         """Sound of each clip; a clip does not depend on the clips beside it."""
         rows = [speaker_row(self.card, name) for name in speakers]
         for clip in units:
             check_units(self.card, clip)
         results: list[Audio | None] = [None] * len(units)
-        for group in batches_by_length([u.num_frames for u in units], BATCH_UNITS):
+        for index, changed in enumerate(prosody):
+            if changed.changes():
+                results[index] = self.stream(speakers[index], changed).whole(units[index])
+        plain = [index for index, made in enumerate(results) if made is None]
+        for batch in batches_by_length([units[i].num_frames for i in plain], BATCH_UNITS):
+            group = [plain[i] for i in batch]
             codes, mask = pad_frames([spoken_codes(units[i]) for i in group])
             spectra = self.net.spectrum(codes, torch.tensor([rows[i] for i in group]), mask)
             for index, spectrum, frames in zip(group, spectra, mask.sum(1).tolist(), strict=True):
@@ -167,22 +172,29 @@ class UnitVocos:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
         return self.net.waveform(spectrum)
 
-    def stream(self, speaker: str) -> StageStream:
+    def stream(self, speaker: str, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.
 
         Raises:
             UnknownNameError: a speaker that is not on the card.
+            AlmError: another pitch, without a voice source.
         """
-        return StageStream(self.card, self._stages(torch.tensor([speaker_row(self.card, speaker)])))
+        prosody.check(self.card)
+        return StageStream(self.card, self._stages(torch.tensor([speaker_row(self.card, speaker)]), prosody))
 
-    def _stages(self, speaker: Tensor) -> list[Stage]:
+    def _stages(self, speaker: Tensor, prosody: Prosody) -> list[Stage]:
         net, options = self.net, self.net.options
         hop, bins = options.hop_samples, options.fft_samples // 2 + 1
 
+        higher = 2 ** (prosody.pitch_semitones / 12)
+
         def coarse(codes: Tensor) -> Tensor:
-            """[F] -> [N, D], with a voice source [N, D + 1]: the pitch behind it."""
-            hidden = net.coarse(codes[None], speaker, _whole(codes))
-            return torch.cat([hidden, _hz(net.pitch(hidden).float())[..., None]], -1)[0] if options.voice_source else hidden[0]
+            """[F] -> [N, D]"""
+            return net.coarse(codes[None], speaker, _whole(codes))[0]
+
+        def pitched(frames: Tensor) -> Tensor:
+            """[N, D] -> [N, D + 1]: the pitch behind it."""
+            return torch.cat([frames, higher * _hz(net.pitch(frames).float())[:, None]], -1)
 
         def hz(frames: Tensor) -> Tensor:
             """[N, D + 1] -> [N, D + hop]: the pitch of each sample behind it."""
@@ -212,8 +224,9 @@ class UnitVocos:
             return net.waveform(torch.view_as_complex(frames[None].unflatten(-1, (bins, 2)).contiguous()))[0]
 
         context, detail, window = options.context_reach, options.detail_reach, options.window_reach
-        voice = [Stage(hz, 0, 1), Stage(sounding, 0, 0), Stage(analysed, window, window)] if options.voice_source else []
-        return [Stage(coarse, *context, options.frames_per_unit), *voice, Stage(detailed, *detail), Stage(waveform, window, window, hop)]
+        voice = [Stage(pitched, 0, 0), Stage(hz, 0, 1), Stage(sounding, 0, 0), Stage(analysed, window, window)] if options.voice_source else []
+        tempo = [Tempo(prosody.tempo)] if prosody.tempo != 1.0 else []
+        return [Stage(coarse, *context, options.frames_per_unit), *tempo, *voice, Stage(detailed, *detail), Stage(waveform, window, window, hop)]
 
     def save(self, folder: Path) -> None:
         """vocoder.safetensors and vocoder.json."""
