@@ -43,6 +43,8 @@ def test_plugins_lists_and_checks(capsys):
         (["run", "MT", "hello", "--to", "es", "-o", "x.wav", "--model", "MODEL"], "made no sound"),
         (["run", "TTS", "hello", "--speaker", "nobody", "--model", "MODEL"], "got speaker 'nobody'"),
         (["run", "TTS", "hello", "-o", "x.doc", "--model", "MODEL"], "a name ending in"),
+        (["run", "TTS", "hello", "--tempo", "9", "--model", "MODEL"], "got tempo 9"),
+        (["run", "TTS", "hello", "--pitch", "3", "--model", "MODEL"], "got another pitch"),
         (["check", "no-such-recipe"], "a recipe's name"),
         (["check", "prompts", "train.stepz=1"], "did you mean steps"),
         (["check", "prompts", "parts.tokenizer.use=whispr"], "did you mean whisper"),

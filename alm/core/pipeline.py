@@ -124,7 +124,6 @@ class Voice:
     """
 
     def __init__(self, vocoder: Any, speaker: str, prosody: Prosody, first_units: int, chunk_units: int) -> None:
-        prosody.check(vocoder.card)
         self.vocoder, self.speaker, self.chunk_units = vocoder, speaker, chunk_units
         self.how = [prosody] if prosody.changes() else []
         self.stream = vocoder.stream(speaker, *self.how) if vocoder.card.streams else None
@@ -424,6 +423,8 @@ class Pipeline:
         """The request as a Sample with its audio turned into units or features."""
         config = self.task_config(request.task)
         task = load_task(self.parts.found, request.task)
+        if request.prosody.changes():
+            request.prosody.check(self.vocoder.card)
         known = self.languages
         for language in (request.source, *([request.target] if task.card.needs_target or request.target else [])):
             if language not in known:
@@ -485,8 +486,6 @@ class Pipeline:
         results: list[Audio | None] = [None] * len(requests)
         if units:
             prosody = [requests[index].prosody for index, _, _ in units]
-            for one in prosody:
-                one.check(self.vocoder.card)
             how = [prosody] if any(one.changes() for one in prosody) else []
             clips = self.vocoder.synthesize([u for _, u, _ in units], [speaker for _, _, speaker in units], *how)
             for (index, _, _), clip in zip(units, clips, strict=True):
