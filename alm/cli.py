@@ -67,10 +67,9 @@ def plugins(
 def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """Prove from cards alone that the parts of a recipe fit; loads no weight."""
     from alm.core.check import check_recipe
-    from alm.core.config import load_recipe, recipe_path
     from alm.core.parts import Parts
 
-    problems = check_recipe(Parts(load_recipe(recipe, overrides or []), recipe_path(recipe).parent))
+    problems = check_recipe(Parts.of(recipe, overrides or ()))
     if as_json:
         print(json.dumps({"recipe": recipe, "fits": not problems, "problems": [dict(zip(("got", "wanted", "fix"), p, strict=True)) for p in problems]}))
     elif not problems:

@@ -14,7 +14,6 @@ import torch
 
 import alm
 from alm.api.types import Audio, Utterance
-from alm.core.config import load_recipe, recipe_path
 from alm.core.parts import Parts
 from alm.core.pipeline import Pipeline
 
@@ -31,7 +30,7 @@ class Bench:
     @cached_property
     def utterances(self) -> list[Utterance]:
         """All of the shipped corpus, training, validation and test."""
-        parts = Parts(load_recipe("units-asr"), recipe_path("units-asr").parent)
+        parts = Parts.of("units-asr")
         return [utterance for split in ("train", "dev", "test") for utterance in parts.utterances(split)]
 
     @cached_property

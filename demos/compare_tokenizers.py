@@ -28,7 +28,7 @@ from alm.api.errors import AlmError
 from alm.api.types import Audio, Utterance
 from alm.cli import exit_cleanly
 from alm.components.codebook import Codebook
-from alm.core.config import load_recipe, recipe_path
+from alm.core.config import load_recipe
 from alm.core.devices import pick_device
 from alm.core.evaluate import evaluate
 from alm.core.parts import Parts, load_component
@@ -127,7 +127,7 @@ def spoken_english(parts: Parts, splits: tuple[str, ...], clips: int) -> list[Au
 def score_layers(name: str, clips: int) -> None:
     """Prints what clusters of each layer of a tokenizer's pretrained encoder tell of phones, on English clips that it was trained on."""
     compared = COMPARED[name]
-    parts = Parts(load_recipe(compared.codebook), recipe_path(compared.codebook).parent)
+    parts = Parts.of(compared.codebook)
     part = parts.recipe.part("tokenizer")
     count = json.loads((run_result(compared.before[-1]) / "config.json").read_text())["num_hidden_layers"]
     options = {**part.options, "layers": list(range(1, count + 1))}
@@ -149,7 +149,7 @@ class Score:
     """
 
     def __init__(self, clips: int) -> None:
-        parts = Parts(load_recipe("units-asr"), recipe_path("units-asr").parent)
+        parts = Parts.of("units-asr")
         held_out: dict[str, list[Utterance]] = defaultdict(list)
         for utterance in parts.utterances("test"):
             held_out[utterance.language].append(utterance)
@@ -167,7 +167,7 @@ class Score:
     def of(self, name: str) -> dict[str, float]:
         """One line of the table."""
         override = COMPARED[name].tokenizer()
-        parts = Parts(load_recipe("units-vocoder", [override]), recipe_path("units-vocoder").parent)
+        parts = Parts.of("units-vocoder", [override])
         tokenizer = parts.load("tokenizer")
         units = tokenizer.encode(self.sound)
         found = purity([u.codes[0] for u in tokenizer.encode(self.spoken)], self.phones)

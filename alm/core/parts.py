@@ -5,7 +5,7 @@ Cards come first and cheaply; a part is loaded when a stage asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence as Many
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from alm.api.errors import AlmError
 from alm.api.layouts import CodebookLayout, make_layout
 from alm.api.tasks import DeclaredTask
 from alm.api.types import Utterance
-from alm.core.config import COMPONENT_KINDS, CorpusConfig, RecipeConfig, build_options
+from alm.core.config import COMPONENT_KINDS, CorpusConfig, RecipeConfig, build_options, load_recipe, recipe_path
 from alm.core.plugins import Registry, registry
 from alm.core.sources import SourceContext, run_result
 
@@ -31,6 +31,18 @@ class Parts:
     base: Path = Path()
     found: Registry = field(default_factory=registry)
     device: str = "cpu"
+
+    @staticmethod
+    def of(name: str, overrides: Many[str] = (), device: str = "cpu") -> Parts:
+        """The parts of a recipe by name or YAML file.
+
+        Args:
+            overrides: `key=value` entries, as on the command line.
+
+        Raises:
+            AlmError: as `load_recipe`.
+        """
+        return Parts(load_recipe(name, overrides), recipe_path(name).parent, device=device)
 
     @property
     def context(self) -> SourceContext:

@@ -27,7 +27,6 @@ from alm.api.errors import AlmError
 from alm.api.manifests import cut_audio, cuts_of, holds_cuts, utterances_from_lines
 from alm.api.types import Audio, AudioFile, Units, Utterance
 from alm.core.audio import duration_of, prepare, read_audio
-from alm.core.config import load_recipe, recipe_path
 from alm.core.files import gzipped, remove_unfinished, write_bytes, write_text
 from alm.core.manifests import cut_of
 from alm.core.parts import Parts
@@ -117,7 +116,7 @@ def tokenizer_parts(name: str, device: str) -> Parts:
     """
     found = registry()
     model = name if Path(name).is_dir() or name not in [label for _, label, _ in found.models] else str(found.model_folder(name))
-    parts = Parts(load_recipe(model), recipe_path(model).parent, device=device)
+    parts = Parts.of(model, device=device)
     if not parts.has("tokenizer"):
         raise AlmError(f"got {name!r}, which has no tokenizer", "a model or recipe with one", "name another --model")
     if not parts.card("tokenizer").fingerprint:
