@@ -168,6 +168,7 @@ def run(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the sound.")] = None,
     model: Model = DEFAULT_MODEL,
     speaker: str = "",
+    voice: Annotated[Path | None, typer.Option(help="A recording of about 3 s of whose voice is to speak, for a vocoder that takes one.")] = None,
     tempo: Annotated[float, typer.Option(help="2 speaks twice as fast.")] = 1.0,
     pitch: Annotated[float, typer.Option(help="Semitones above (or, below 0, under) the voice's own.")] = 0.0,
     seed: int = 0,
@@ -181,7 +182,7 @@ def run(
 
     reads_text = load_task(registry(), task).card.input.endswith("text")
     content: str | Audio = input if reads_text else read_audio(Path(input))
-    result: Result = _load(model).run(task, content, source, target, speaker=speaker, seed=seed, prosody=Prosody(tempo, pitch))
+    result: Result = _load(model).run(task, content, source, target, speaker=read_audio(voice) if voice else speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:
         if result.audio is None:
             raise AlmError(f"task {task} made no sound to write to {output}", "a task that speaks", "leave -o out, or use TTS or S2ST")

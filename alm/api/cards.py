@@ -152,6 +152,7 @@ class VocoderCard:
             carry none.
         controls: what of alm.api.types.Prosody it can change: "tempo", "pitch". One that can takes a Prosody for each clip as the third
             argument of `synthesize` and the second of `stream`.
+        voice_prompt: a speaker may be a recording of about three seconds (Audio) in place of a name.
         streams: it has `stream(speaker)`, so that it speaks while units are still being made (alm.api.interfaces.StreamingVocoder).
         context_units, lookahead_units: how many units before and behind one its sound depends on, where it streams; a context of
             -1 is all units before it.
@@ -165,6 +166,7 @@ class VocoderCard:
     speakers: tuple[str, ...] = ()
     predicts_durations: bool = False
     controls: tuple[str, ...] = ()
+    voice_prompt: bool = False
     streams: bool = False
     context_units: int = 0
     lookahead_units: int = 0

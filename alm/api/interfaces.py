@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alm.api import cards
-from alm.api.types import Audio, Features, Sample, Segment, Sequence, Units, Utterance
+from alm.api.types import Audio, Features, Sample, Segment, Sequence, Speaker, Units, Utterance
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -181,8 +181,13 @@ class Vocoder(Protocol):
 
     card: cards.VocoderCard
 
-    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[Speaker]) -> list[Audio]:
         """One clip of sound for each clip of units.
+
+        A vocoder whose card names `controls` takes a Prosody for each clip as a third argument, which may be left out.
+
+        Args:
+            speakers: names on the card, "" for the first; recordings where the card says `voice_prompt`.
 
         Raises:
             AlmError: units of another tokenizer, or a speaker that is not on the card.
@@ -208,13 +213,17 @@ class VocoderNetwork(Protocol):
 
         Args:
             codes: [B, F] int64.
-            speaker: rows on the card [B].
+            speaker: rows on the card [B] int64; with `voice_prompt` vectors of the speaker encoder [B, 256].
             pitch_hz: of the recording, by hop [B, N], 0 where there is none. While training it may be used; otherwise it is
                 compared with alone.
 
         Returns:
             Samples [B, F x samples per unit]; losses by name ("pitch", "duration"), which `train.options.NAME_weight` weighs.
         """
+        ...
+
+    def know(self, voices: Tensor) -> None:
+        """The mean vector of each speaker on the card [S, 256], before training; called with `voice_prompt` alone."""
         ...
 
     def start_from(self, folder: Path) -> None:
@@ -258,7 +267,7 @@ class VocoderStream(Protocol):
 class StreamingVocoder(Vocoder, Protocol):
     """A vocoder whose card says `streams`."""
 
-    def stream(self, speaker: str) -> VocoderStream:
+    def stream(self, speaker: Speaker) -> VocoderStream:
         """A new clip.
 
         Raises:

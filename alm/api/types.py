@@ -75,6 +75,9 @@ class Audio:
         return audio_html(self)
 
 
+Speaker = str | Audio  # a name, or a recording of the voice
+
+
 @dataclass(frozen=True)
 class Prosody:
     """How something is said, beside what is said and by whom.

@@ -7,8 +7,10 @@ that compiles on few machines. Quiet clips are raised to -30 dBFS, as there; pau
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Sequence as Many
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ RATE_HZ, HOP_SAMPLES, BANDS, SIZE = 16_000, 160, 40, 256
 WINDOW_FRAMES, STEP_FRAMES = 160, 77  # 1.3 windows a second
 LEAST_COVERED = 0.75  # of a last window, to count
 LEVEL_DBFS = -30.0
+PROMPT_S = 3.0
 
 
 class SpeakerEncoder(nn.Module):
@@ -56,6 +59,11 @@ class SpeakerEncoder(nn.Module):
         samples = F.pad(samples, (0, max(0, (starts[-1] + WINDOW_FRAMES) * HOP_SAMPLES - len(samples))))
         mel = self.mel(samples).T
         return torch.stack([mel[start : start + WINDOW_FRAMES] for start in starts])
+
+
+def prompt_vectors(encoder: SpeakerEncoder, prompts: Many[Audio]) -> Tensor:
+    """Vectors of voice prompts [B, 256]; one that is shorter than 3 s is repeated until it is as long, as in AudioPaLM."""
+    return encoder.embed([replace(p, samples=p.samples.repeat(1, max(1, math.ceil(PROMPT_S / p.duration_s)))) for p in prompts])
 
 
 def load_speaker_encoder(context: LoadContext) -> SpeakerEncoder:

@@ -19,7 +19,7 @@ import torch
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Sequence, Span, Turn, Units, Utterance
+from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Sequence, Span, Speaker, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
@@ -41,7 +41,7 @@ class Request:
     content: str | Audio | AudioFile
     source: str
     target: str = ""
-    speaker: str = ""
+    speaker: Speaker = ""
     prosody: Prosody = Prosody()
 
 
@@ -123,7 +123,7 @@ class Voice:
         first_units, chunk_units: how many are spoken first, and at a time from then on.
     """
 
-    def __init__(self, vocoder: Any, speaker: str, prosody: Prosody, first_units: int, chunk_units: int) -> None:
+    def __init__(self, vocoder: Any, speaker: Speaker, prosody: Prosody, first_units: int, chunk_units: int) -> None:
         self.vocoder, self.speaker, self.chunk_units = vocoder, speaker, chunk_units
         self.how = [prosody] if prosody.changes() else []
         self.stream = vocoder.stream(speaker, *self.how) if vocoder.card.streams else None
@@ -228,7 +228,7 @@ class Pipeline:
         source: str,
         target: str = "",
         *,
-        speaker: str = "",
+        speaker: Speaker = "",
         decoder: Any = None,
         seed: int = 0,
         prosody: Prosody = Prosody(),
@@ -239,7 +239,8 @@ class Pipeline:
             task: a task the model was trained on, e.g. "ASR" or "ASR AST S2ST".
             content: text for tasks that read text; Audio or a path for tasks that read audio.
             source, target: ISO 639-1 codes; `target` for tasks that translate.
-            speaker: a speaker of the vocoder; the one of the output's language if not given.
+            speaker: a speaker of the vocoder; the one of the output's language if not given. A recording of a voice, where the
+                vocoder's card says `voice_prompt`: with the input itself, speech is translated in the voice of who speaks.
             decoder: a Decoder in place of the recipe's, for text and units. With a sampler, each seed renders a text anew.
             prosody: another tempo or pitch, where the vocoder has them among its card's `controls`.
 
@@ -276,7 +277,7 @@ class Pipeline:
         source: str,
         target: str = "",
         *,
-        speaker: str = "",
+        speaker: Speaker = "",
         decoder: Any = None,
         seed: int = 0,
         prosody: Prosody = Prosody(),
@@ -363,7 +364,7 @@ class Pipeline:
             return result.audio
         return self.run("MT" if isinstance(content, str) else self._combined("AST", source, target), content, source, target).text
 
-    def speak(self, text: str, language: str, *, speaker: str = "") -> Audio:
+    def speak(self, text: str, language: str, *, speaker: Speaker = "") -> Audio:
         """Text -> speech."""
         audio = self.run("TTS", text, language, speaker=speaker).audio
         if audio is None:
@@ -382,7 +383,7 @@ class Pipeline:
         """Units of a clip, resampled to what the tokenizer wants."""
         return self.tokenizer.encode([prepare(audio, self.tokenizer.card.sample_rate_hz)])[0]
 
-    def resynthesize(self, audio: Audio, speaker: str) -> Audio:
+    def resynthesize(self, audio: Audio, speaker: Speaker) -> Audio:
         """Audio -> units -> audio: what the units and the vocoder keep of a clip."""
         return self.vocoder.synthesize([self.tokenize(audio)], [speaker])[0]
 
@@ -425,6 +426,10 @@ class Pipeline:
         task = load_task(self.parts.found, request.task)
         if request.prosody.changes():
             request.prosody.check(self.vocoder.card)
+        if isinstance(request.speaker, Audio) and not self.vocoder.card.voice_prompt:
+            raise AlmError(
+                "got a recording for a speaker", f"one of {', '.join(self.vocoder.card.speakers) or 'none'}", "name one, or use a model whose vocoder takes voice prompts"
+            )
         known = self.languages
         for language in (request.source, *([request.target] if task.card.needs_target or request.target else [])):
             if language not in known:
@@ -476,7 +481,7 @@ class Pipeline:
 
     def _speak_all(self, requests: Many[Request], segments: Many[Many[Segment]]) -> list[Audio | None]:
         """The last unit segment of each result as sound, all in one batch."""
-        units: list[tuple[int, Units, str]] = []
+        units: list[tuple[int, Units, Speaker]] = []
         for index, pieces in enumerate(segments):
             spoken = [s for s in pieces if isinstance(s.content, Units) and s.content.num_frames]
             if spoken:

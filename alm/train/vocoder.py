@@ -22,9 +22,11 @@ from torchaudio.transforms import MelSpectrogram
 from alm.api.errors import AlmError
 from alm.api.interfaces import UntrainedVocoder
 from alm.api.types import Utterance
+from alm.components.speaker_encoder import RATE_HZ, SIZE, load_speaker_encoder
 from alm.components.vocoders.inputs import spoken_codes
 from alm.components.vocoders.pitch import track_pitch
 from alm.core.audio import prepare, read_audio
+from alm.core.cache import Cache, cached
 from alm.core.parts import Parts, load_component
 from alm.core.units import cached_units
 from alm.train.augment import replace_rows
@@ -35,6 +37,7 @@ from alm.train.optimize import progress, schedule
 CRITIC_FILE = "discriminators.safetensors"
 STFT_SAMPLES = (512, 1024)
 SHOWN = 2  # clips in TensorBoard
+VOICES = "voices-resemblyzer-0.1.4"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Clip:
     samples: Tensor  # [F x samples per unit] float16
     pitch_hz: Tensor  # by the network's hop, 0 where there is none
     speaker: int
+    voice: Tensor | None  # [256], where speakers are known by vectors
 
 
 class VocoderTraining(pl.LightningModule):
@@ -209,6 +213,9 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     module = VocoderTraining(net, options, config.train)
     per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
     sets = {split: _clips(parts, found[split], net, track) for split in splits}
+    voices = [[clip.voice for clip in sets["train"] if clip.voice is not None and clip.speaker == row] for row in range(len(card.speakers))]
+    if net.card.voice_prompt:
+        net.know(torch.stack([torch.stack(own).mean(0) if own else torch.zeros(SIZE) for own in voices]))
     if not any(len(clip.codes) >= options.segment_units for clip in sets["train"]):
         raise AlmError(
             f"recipe {config.name!r} has no clip of {options.segment_units} units or more",
@@ -218,12 +225,14 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
 
     frames = per_unit // net.hop_samples if net.hop_samples else 1
 
-    def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, Tensor, int]]:
-        def make(clip: Clip) -> tuple[Tensor, Tensor, Tensor, int]:
+    def crop(start_of: Callable[[int], int]) -> Callable[[Clip], tuple[Tensor, Tensor, Tensor, Tensor]]:
+        def make(clip: Clip) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            others = voices[clip.speaker]  # a voice is that of any clip of its speaker, so that no clip's words are told by it
+            speaker = others[start_of(len(others))] if others else torch.tensor(clip.speaker)
             count = options.segment_units
             start = start_of(max(1, len(clip.codes) - count + 1))
             stop = start + count
-            return clip.codes[start:stop], clip.samples[start * per_unit : stop * per_unit].float(), clip.pitch_hz[start * frames : stop * frames], clip.speaker
+            return clip.codes[start:stop], clip.samples[start * per_unit : stop * per_unit].float(), clip.pitch_hz[start * frames : stop * frames], speaker
 
         return make
 
@@ -237,20 +246,24 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     return module, loaded("train", shuffle=True), loaded(config.data.validation_split, shuffle=False)
 
 
-def _collate(items: list[tuple[Tensor, Tensor, Tensor, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    codes, samples, pitch_hz, speakers = zip(*items, strict=True)
-    return torch.stack(codes), torch.stack(samples), torch.stack(pitch_hz), torch.tensor(speakers)
+def _collate(items: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> tuple[Tensor, ...]:
+    return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
 
 
 def _clips(parts: Parts, utterances: list[Utterance], net: Any, track: Any) -> list[Clip]:
     card = net.card
     per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
+    files = [u.audio for u in utterances if u.audio is not None]
+    voices: list[Tensor | None] = [None] * len(files)
+    if card.voice_prompt:
+        encoder = load_speaker_encoder(parts.context)
+        voices = [voice.float() for voice in cached(files, Cache(VOICES), lambda group: list(encoder.embed(group)), RATE_HZ, track)]
     clips = []
-    for utterance, units in zip(utterances, cached_units(parts, [u.audio for u in utterances if u.audio], track), strict=True):
+    for utterance, units, voice in zip(utterances, cached_units(parts, files, track), voices, strict=True):
         assert utterance.audio is not None
         samples, codes = prepare(read_audio(utterance.audio), card.sample_rate_hz).samples[0], spoken_codes(units)
         frames = min(len(codes), len(samples) // per_unit)
         samples = samples[: frames * per_unit]
         pitch_hz = track_pitch(samples, card.sample_rate_hz, net.hop_samples) if net.hop_samples else torch.zeros(frames)
-        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, card.speakers.index(utterance.speaker)))
+        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, card.speakers.index(utterance.speaker), voice))
     return clips

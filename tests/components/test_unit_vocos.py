@@ -10,10 +10,10 @@ import torch
 from alm.api import testing
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError
-from alm.api.types import Prosody, Units
+from alm.api.types import Audio, Prosody, Units
 from alm.components.vocoders.cards import UnitVocosOptions
 from alm.components.vocoders.streaming import Tempo
-from alm.components.vocoders.unit_vocos import UnitVocos, UntrainedUnitVocos
+from alm.components.vocoders.unit_vocos import UnitVocos, UntrainedUnitVocos, load_vocoder
 
 RATE = 16_000
 
@@ -134,3 +134,45 @@ def test_what_cannot_be_changed_is_refused():
         Prosody(tempo=0.0)
     with pytest.raises(AlmError, match="-24 to 24"):
         Prosody(pitch_semitones=30)
+
+
+def test_a_recording_may_stand_for_a_name(tmp_path):
+    """By the vector of its voice; the name of a speaker stands for the mean of theirs."""
+    from functools import partial
+
+    from alm.components.speaker_encoder import load_speaker_encoder, prompt_vectors
+    from alm.core.sources import SourceContext
+
+    made = vocoder(blocks=2, voice_prompt=True)
+    assert made.card.voice_prompt
+    prompts = testing.test_clips(RATE)[1:3]
+    encoder = load_speaker_encoder(SourceContext())
+    made.net.know(prompt_vectors(encoder, prompts))
+    testing.check_vocoder(made)
+    made.save(tmp_path)
+    loaded = load_vocoder(UnitVocosOptions(f"dir:{tmp_path}"), SourceContext())
+    clips = [Units(torch.randint(8, (1, n)), 25.0, "f") for n in (14, 22)]
+    named, heard = loaded.synthesize(clips, ["anna", "ben"]), loaded.synthesize(clips, prompts)
+    mixed = UnitVocos(made.net, made.card, partial(load_speaker_encoder, SourceContext())).synthesize(clips, [prompts[0], "ben"])
+    for one, two, three in zip(named, heard, mixed, strict=True):
+        torch.testing.assert_close(one.samples, two.samples, atol=5e-3, rtol=0)
+        torch.testing.assert_close(three.samples, two.samples, atol=5e-3, rtol=0)
+    other = loaded.synthesize(clips[:1], [prompts[1]])[0]
+    assert float((other.samples - heard[0].samples).abs().max()) > 5 * float((named[0].samples - heard[0].samples).abs().max())
+    stream = loaded.stream(prompts[0])
+    pieces = [stream.push(clips[0]), stream.finish()]
+    torch.testing.assert_close(torch.cat([p.samples for p in pieces if p is not None], 1), heard[0].samples, atol=1e-5, rtol=0)
+
+
+def test_a_short_prompt_is_repeated():
+    from alm.components.speaker_encoder import load_speaker_encoder, prompt_vectors
+    from alm.core.sources import SourceContext
+
+    encoder = load_speaker_encoder(SourceContext())
+    short = Audio(testing.test_clips(RATE)[0].samples, RATE)  # half a second
+    assert torch.equal(prompt_vectors(encoder, [short]), encoder.embed([Audio(short.samples.repeat(1, 6), RATE)]))
+
+
+def test_a_vocoder_of_names_refuses_a_recording():
+    with pytest.raises(AlmError, match="voice_prompt: true"):
+        vocoder(blocks=2).stream(testing.test_clips(RATE)[0])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alm.api.errors import AlmError
-from alm.api.types import Prosody
+from alm.api.types import Audio, Prosody
 from alm.core.pipeline import Pipeline
 
 
@@ -85,5 +85,7 @@ def test_a_stream_refuses_what_run_refuses(model):
         next(model.stream("TTS", "hello", "en", first_units=0))
     with pytest.raises(AlmError, match="a text without a word"):
         next(model.stream("TTS", "!", "en"))
+    with pytest.raises(AlmError, match="got a recording for a speaker"):
+        next(model.stream("TTS", "hello", "en", speaker=Audio(torch.zeros(1, 16_000), 16_000)))
     with pytest.raises(AlmError, match="a speaker of the vocoder"):
         next(model.stream("TTS", "hello", "en", speaker="nobody"))

@@ -133,3 +133,15 @@ def test_units_of_an_odd_length_are_refused():
     assert upsampling(320) == [8, 8, 5] and upsampling(640) == [8, 8, 5, 2] and upsampling(441) == [7, 7, 3, 3]
     with pytest.raises(AlmError, match="a product of"):
         upsampling(22)
+
+
+def test_voices_are_learnt_from_vectors(workspace, small_corpus, small_model, tmp_path):
+    """Each speaker's mean vector is kept under their name; training reads the vectors of single clips from the cache."""
+    from alm.components.vocoders.unit_vocos import read_net
+
+    options = ["train.steps=2", "parts.vocoder.voice_prompt=true", "parts.vocoder.voice_source=true"]
+    folder = train(str(workspace / "vocoder.yaml"), options, tmp_path / "run", quiet=True)
+    net = read_net(folder)
+    assert net.card.voice_prompt and len(net.card.speakers) == 2
+    assert bool((net.voices.norm(dim=1) > 0.7).all()), "means of vectors of length 1 that are alike"
+    assert float(torch.nn.functional.cosine_similarity(net.voices[0], net.voices[1], dim=0)) < 0.95

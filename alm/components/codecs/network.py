@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Units
+from alm.api.types import Audio, Speaker, Units
 from alm.components.codecs.cards import CodecOptions, sizes_of, tokenizer_card, vocoder_card
 from alm.components.codecs.stages import STAGES
 from alm.components.encoders.checkpoints import load_pretrained
@@ -90,7 +90,7 @@ class CodecVocoder:
         self._calls = CALLS[model.config.model_type]
 
     @torch.inference_mode()
-    def synthesize(self, units: Many[Units], speakers: Many[str]) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[Speaker]) -> list[Audio]:
         """Sound of each clip; the codes carry the voice, so there is no speaker to choose.
 
         Raises:
@@ -104,7 +104,7 @@ class CodecVocoder:
             results.append(Audio(samples[:, : clip.num_frames * self.hop_samples].clamp(-1, 1), self.card.sample_rate_hz))
         return results
 
-    def stream(self, speaker: str) -> StageStream:
+    def stream(self, speaker: Speaker) -> StageStream:
         """Sound of codes that come bit by bit."""
         speaker_row(self.card, speaker)
         return StageStream(self.card, STAGES[self.model.config.model_type](self.model))

@@ -32,6 +32,9 @@ class UnitVocosOptions:
         make up (neural source-filter, arXiv 1904.12088). Training takes the pitch from the recordings.
     causal: blocks look back alone, for streaming: what is heard then waits for some 50 ms of units to come in place of half a
         second and more.
+    voice_prompt: know a speaker by a vector of the speaker encoder (package Resemblyzer) in place of a row of a table, so that a
+        recording of about three seconds may stand for a name. With few speakers to learn from, a new voice comes out as one between
+        them.
     """
 
     weights: str = ""
@@ -44,6 +47,7 @@ class UnitVocosOptions:
     fft_samples: int = 640
     voice_source: bool = False
     causal: bool = False
+    voice_prompt: bool = False
 
     @property
     def frames_per_unit(self) -> int:
@@ -253,4 +257,4 @@ def reaching(card: VocoderCard, options: UnitVocosOptions) -> VocoderCard:
     """The card with how far a unit-vocos of these options listens."""
     context, lookahead = options.reach_units()
     controls = ("tempo", "pitch") if options.voice_source else ("tempo",)
-    return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead, controls=controls)
+    return dataclasses.replace(card, streams=True, context_units=context, lookahead_units=lookahead, controls=controls, voice_prompt=options.voice_prompt)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError
-from alm.api.types import Units
+from alm.api.types import Audio, Speaker, Units
 
 
 def check_units(card: VocoderCard, units: Units) -> None:
@@ -28,12 +28,15 @@ def check_units(card: VocoderCard, units: Units) -> None:
         raise AlmError(f"got codes between {int(units.codes.min())} and {int(units.codes.max())}", f"0 to {card.vocabulary_size - 1}", "tokenize again")
 
 
-def speaker_row(card: VocoderCard, name: str) -> int:
+def speaker_row(card: VocoderCard, name: Speaker) -> int:
     """The row of a speaker; "" is the first one.
 
     Raises:
         UnknownNameError: a speaker that is not on the card.
+        AlmError: a recording.
     """
+    if isinstance(name, Audio):
+        raise AlmError("got a recording for a speaker", f"a name, such as {card.speakers[0]!r}" if card.speakers else "no speaker", "train a unit-vocos with `voice_prompt: true`")
     if not name:
         return 0
     if name not in card.speakers:

@@ -26,7 +26,7 @@ from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Prosody, Units
+from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.encoders.checkpoints import without_report
 from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS, VOCODER_CARD, UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
 from alm.components.vocoders.inputs import check_units, speaker_row
@@ -44,14 +44,14 @@ class UnitHifigan:
         self.model, self.card, self.language = model.eval(), card, language
 
     @torch.inference_mode()
-    def synthesize(self, units: Many[Units], speakers: Many[str], prosody: Many[Prosody] = ()) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[Speaker], prosody: Many[Prosody] = ()) -> list[Audio]:
         """Sound of each clip by itself: the convolutions would hear the padding of a batch."""
         for clip in units:
             check_units(self.card, clip)
         how = prosody or [Prosody()] * len(units)
         return [self.stream(speaker, changed).whole(clip) for clip, speaker, changed in zip(units, speakers, how, strict=True)]
 
-    def stream(self, speaker: str, prosody: Prosody = Prosody()) -> StageStream:
+    def stream(self, speaker: Speaker, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.
 
         Raises:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence as Many
+from collections.abc import Callable, Sequence as Many
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -21,8 +22,9 @@ from torch.nn import functional as F
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import VocoderCard
 from alm.api.interfaces import LoadContext
-from alm.api.types import Audio, Prosody, Units
+from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.nets import ConvNeXtBlock
+from alm.components.speaker_encoder import SIZE, SpeakerEncoder, load_speaker_encoder, prompt_vectors
 from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, reaching, saved_card, saved_content, unit_vocos_card
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
@@ -47,7 +49,9 @@ class UnitVocosNet(nn.Module):
         size = options.hidden_size
         self.frames_per_unit = options.frames_per_unit
         self.units = nn.Embedding(options.vocabulary_size, size)
-        self.speaker = nn.Embedding(max(1, len(card.speakers)), size)
+        self.speaker: nn.Module = nn.Linear(SIZE, size) if options.voice_prompt else nn.Embedding(max(1, len(card.speakers)), size)
+        if options.voice_prompt:
+            self.register_buffer("voices", torch.zeros(max(1, len(card.speakers)), SIZE))
         reaches = {"kernel": KERNEL, "causal": options.causal}
         self.context = nn.ModuleList(ConvNeXtBlock(size, dropout=dropout, **reaches) for _ in range(options.context_blocks))
         self.spread = nn.Linear(size, self.frames_per_unit * size)
@@ -83,6 +87,9 @@ class UnitVocosNet(nn.Module):
         spectrum, predicted = self.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz if self.training else None)
         return self.waveform(spectrum), {} if predicted is None else {"pitch": _pitch_loss(predicted, pitch_hz)}
 
+    def know(self, voices: Tensor) -> None:
+        self.voices.copy_(voices)
+
     def start_from(self, folder: Path) -> None:
         """A vocoder without a voice source will do: that part then starts anew."""
         added = {name: value for name, value in self.state_dict().items() if name.startswith(("pitch.", "source."))}
@@ -92,7 +99,10 @@ class UnitVocosNet(nn.Module):
         return UnitVocos(self, self.card)
 
     def coarse(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """What the units say, at the rate of frames: [B, F], [B], [B, F] -> [B, F x frames_per_unit, D]."""
+        """What the units say, at the rate of frames: codes [B, F], rows [B] or vectors [B, 256] of speakers, mask [B, F] ->
+        [B, F x frames_per_unit, D]."""
+        if self.options.voice_prompt and not speaker.is_floating_point():
+            speaker = self.voices[speaker]
         hidden = self.units(codes) + self.speaker(speaker)[:, None]
         for block in self.context:
             hidden = block(hidden, mask)
@@ -143,15 +153,32 @@ def _pitch_loss(predicted: Tensor, pitch_hz: Tensor) -> Tensor:
 
 
 class UnitVocos:
-    """See the module. Immutable once loaded."""
+    """See the module. Immutable once loaded.
 
-    def __init__(self, net: UnitVocosNet, card: VocoderCard) -> None:
-        self.net, self.card = net.eval(), card
+    Args:
+        load_encoder: of voice prompts; called when there is one.
+    """
+
+    def __init__(self, net: UnitVocosNet, card: VocoderCard, load_encoder: Callable[[], SpeakerEncoder] | None = None) -> None:
+        self.net, self.card, self._load_encoder = net.eval(), card, load_encoder
+
+    @cached_property
+    def _encoder(self) -> SpeakerEncoder:
+        assert self._load_encoder is not None, "a vocoder with voice prompts is loaded, not made"
+        return self._load_encoder()
+
+    def _speakers(self, speakers: Many[Speaker]) -> Tensor:
+        """Rows [B] int64, or vectors [B, 256] where one of them is a recording."""
+        prompts = [speaker for speaker in speakers if isinstance(speaker, Audio)]
+        if not prompts or not self.card.voice_prompt:
+            return torch.tensor([speaker_row(self.card, name) for name in speakers])
+        vectors = iter(prompt_vectors(self._encoder, prompts))
+        return torch.stack([next(vectors) if isinstance(speaker, Audio) else self.net.voices[speaker_row(self.card, speaker)] for speaker in speakers])
 
     @torch.inference_mode()
-    def synthesize(self, units: Many[Units], speakers: Many[str], prosody: Many[Prosody] = ()) -> list[Audio]:
+    def synthesize(self, units: Many[Units], speakers: Many[Speaker], prosody: Many[Prosody] = ()) -> list[Audio]:
         """Sound of each clip; a clip does not depend on the clips beside it."""
-        rows = [speaker_row(self.card, name) for name in speakers]
+        voices = self._speakers(speakers)
         for clip in units:
             check_units(self.card, clip)
         results: list[Audio | None] = [None] * len(units)
@@ -162,7 +189,7 @@ class UnitVocos:
         for batch in batches_by_length([units[i].num_frames for i in plain], BATCH_UNITS):
             group = [plain[i] for i in batch]
             codes, mask = pad_frames([spoken_codes(units[i]) for i in group])
-            spectra = self.net.spectrum(codes, torch.tensor([rows[i] for i in group]), mask)
+            spectra = self.net.spectrum(codes, voices[group], mask)
             for index, spectrum, frames in zip(group, spectra, mask.sum(1).tolist(), strict=True):
                 samples = self._samples(spectrum[None, : frames * self.net.frames_per_unit])
                 results[index] = Audio(samples.clamp(-1, 1), self.card.sample_rate_hz)
@@ -172,7 +199,7 @@ class UnitVocos:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
         return self.net.waveform(spectrum)
 
-    def stream(self, speaker: str, prosody: Prosody = Prosody()) -> StageStream:
+    def stream(self, speaker: Speaker, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.
 
         Raises:
@@ -180,7 +207,7 @@ class UnitVocos:
             AlmError: another pitch, without a voice source.
         """
         prosody.check(self.card)
-        return StageStream(self.card, self._stages(torch.tensor([speaker_row(self.card, speaker)]), prosody))
+        return StageStream(self.card, self._stages(self._speakers([speaker]), prosody))
 
     def _stages(self, speaker: Tensor, prosody: Prosody) -> list[Stage]:
         net, options = self.net, self.net.options
@@ -259,4 +286,5 @@ class UntrainedUnitVocos:
 def load_vocoder(options: UnitVocosOptions, context: LoadContext) -> UnitVocos | UntrainedUnitVocos:
     if not options.weights:
         return UntrainedUnitVocos(options, unit_vocos_card(options, context))
-    return read_net(context.folders(options.weights)[0]).vocoder()
+    net = read_net(context.folders(options.weights)[0])
+    return UnitVocos(net, net.card, partial(load_speaker_encoder, context))
