@@ -113,6 +113,7 @@ def test_a_higher_pitch_is_the_pitch_of_a_higher_voice():
         for net, octave in ((made.net, 0.0), (other.net, 1.0)):
             net.pitch.weight.zero_()
             net.pitch.bias.copy_(torch.tensor([1.0, 0.7 + octave]))
+    made, other = UnitVocos(made.net, made.card), UnitVocos(other.net, other.card)
     codes = torch.randint(8, (1, 20))
     torch.testing.assert_close(spoken(made, Prosody(pitch_semitones=12.0), codes), spoken(other, Prosody(), codes), atol=1e-3, rtol=0)
     assert not torch.allclose(spoken(made, Prosody(), codes), spoken(other, Prosody(), codes), atol=1e-2)

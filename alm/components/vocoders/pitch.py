@@ -91,10 +91,10 @@ class Source:
         self.samples = 0
 
     def __call__(self, hz: Tensor) -> Tensor:
-        """hz [B, T], 0 where there is no pitch -> [B, T]."""
+        """hz [B, T], 0 where there is no pitch -> [B, T], as the noise is."""
         cycles = (self.cycles + (hz.double() / self.sample_rate_hz).cumsum(1)) % 1.0
         start, self.samples, self.cycles = self.samples % len(self.noise), self.samples + hz.shape[1], cycles[:, -1:]
-        half = math.pi * cycles.float()
+        half = math.pi * cycles.to(hz.dtype)
         harmonics = (self.sample_rate_hz / 2 / hz.clamp(min=LOWEST_HZ)).floor()
         divisor = 2 * half.sin()
         near = divisor.abs() < 1e-3
@@ -102,4 +102,4 @@ class Source:
         pulses = pulses / (harmonics / 2).sqrt()
         whisper = self.noise.repeat(-(-(start + hz.shape[1]) // len(self.noise)))[start : start + hz.shape[1]]
         strength = (hz > 0).float()
-        return pulses * strength + whisper * (1 - 0.9 * strength)
+        return (pulses * strength + whisper * (1 - 0.9 * strength)).to(self.noise.dtype)

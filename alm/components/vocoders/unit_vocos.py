@@ -6,6 +6,7 @@ A first stack of blocks works at the units' rate and gives a wide context cheapl
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -64,10 +65,6 @@ class UnitVocosNet(nn.Module):
             self.source = nn.Linear(options.fft_samples // 2 + 1, size)
             self.register_buffer("noise", torch.randn(options.sample_rate_hz, generator=torch.Generator().manual_seed(0)), persistent=False)
 
-    def spectrum(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """codes [B, F] int64, speaker [B], mask [B, F] -> complex [B, F x frames_per_unit, fft / 2 + 1]."""
-        return self.spoken(codes, speaker, mask)[0]
-
     def spoken(self, codes: Tensor, speaker: Tensor, mask: Tensor, pitch_hz: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The spectrum, and with a voice source what it predicts of the pitch: [B, N, 2], the score of a voiced frame and
         the octaves above the lowest pitch.
@@ -101,8 +98,8 @@ class UnitVocosNet(nn.Module):
     def coarse(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """What the units say, at the rate of frames: codes [B, F], rows [B] or vectors [B, 256] of speakers, mask [B, F] ->
         [B, F x frames_per_unit, D]."""
-        if self.options.voice_prompt and not speaker.is_floating_point():
-            speaker = self.voices[speaker]
+        if self.options.voice_prompt:
+            speaker = speaker.to(self.units.weight.dtype) if speaker.is_floating_point() else self.voices[speaker]
         hidden = self.units(codes) + self.speaker(speaker)[:, None]
         for block in self.context:
             hidden = block(hidden, mask)
@@ -133,6 +130,19 @@ class UnitVocosNet(nn.Module):
         return torch.istft(spectrum.transpose(1, 2), options.fft_samples, options.hop_samples, window=self.window, length=length)
 
 
+def _in_double(net: UnitVocosNet) -> UnitVocosNet:
+    """A copy without what is behind the pitch. Phases add up what the pitch is off by, so that rounding, which differs between whole clips
+    and pieces, would be heard in the high harmonics; this part works at the rate of units and costs little in double precision."""
+    behind = {name: getattr(net, name) for name in ("detail", "norm", "head", "source")}
+    for name in behind:
+        setattr(net, name, None)
+    try:
+        return copy.deepcopy(net).double()
+    finally:
+        for name, module in behind.items():
+            setattr(net, name, module)
+
+
 def _whole(frames: Tensor) -> Tensor:
     """A mask that hides nothing of frames [F, ...]: [1, F]."""
     return torch.ones(1, len(frames), dtype=torch.bool, device=frames.device)
@@ -161,6 +171,7 @@ class UnitVocos:
 
     def __init__(self, net: UnitVocosNet, card: VocoderCard, load_encoder: Callable[[], SpeakerEncoder] | None = None) -> None:
         self.net, self.card, self._load_encoder = net.eval(), card, load_encoder
+        self._exact = _in_double(net) if net.options.voice_source else net
 
     @cached_property
     def _encoder(self) -> SpeakerEncoder:
@@ -189,11 +200,20 @@ class UnitVocos:
         for batch in batches_by_length([units[i].num_frames for i in plain], BATCH_UNITS):
             group = [plain[i] for i in batch]
             codes, mask = pad_frames([spoken_codes(units[i]) for i in group])
-            spectra = self.net.spectrum(codes, voices[group], mask)
+            spectra = self._spectrum(codes, voices[group], mask)
             for index, spectrum, frames in zip(group, spectra, mask.sum(1).tolist(), strict=True):
                 samples = self._samples(spectrum[None, : frames * self.net.frames_per_unit])
                 results[index] = Audio(samples.clamp(-1, 1), self.card.sample_rate_hz)
         return [audio for audio in results if audio is not None]
+
+    def _spectrum(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """codes [B, F] int64, rows or vectors of speakers, mask [B, F] -> complex [B, F x frames_per_unit, fft / 2 + 1]."""
+        net, options = self.net, self.net.options
+        hidden, fine = self._exact.coarse(codes, speaker, mask), mask.repeat_interleave(options.frames_per_unit, 1)
+        source = None
+        if options.voice_source:
+            source = net.source_spectrum(voice_source(_hz(self._exact.pitch(hidden)), fine, net.noise, options.sample_rate_hz, options.hop_samples))
+        return net.detailed(hidden.float(), source, fine)
 
     def _samples(self, spectrum: Tensor) -> Tensor:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
@@ -217,11 +237,11 @@ class UnitVocos:
 
         def coarse(codes: Tensor) -> Tensor:
             """[F] -> [N, D]"""
-            return net.coarse(codes[None], speaker, _whole(codes))[0]
+            return self._exact.coarse(codes[None], speaker, _whole(codes))[0]
 
         def pitched(frames: Tensor) -> Tensor:
             """[N, D] -> [N, D + 1]: the pitch behind it."""
-            return torch.cat([frames, higher * _hz(net.pitch(frames).float())[:, None]], -1)
+            return torch.cat([frames, higher * _hz(self._exact.pitch(frames))[:, None]], -1)
 
         def hz(frames: Tensor) -> Tensor:
             """[N, D + 1] -> [N, D + hop]: the pitch of each sample behind it."""
@@ -236,8 +256,8 @@ class UnitVocos:
 
         def analysed(frames: Tensor) -> Tensor:
             """[N, D + hop] -> [N, D + 2 x bins]: the source's spectrum behind it."""
-            spectrum = net.source_spectrum(frames[None, :, -hop:].flatten(1))[0]
-            return torch.cat([frames[:, :-hop], torch.view_as_real(spectrum).flatten(1)], -1)
+            spectrum = net.source_spectrum(frames[None, :, -hop:].float().flatten(1))[0]
+            return torch.cat([frames[:, :-hop].float(), torch.view_as_real(spectrum).flatten(1)], -1)
 
         def detailed(frames: Tensor) -> Tensor:
             """[N, D (+ 2 x bins)] -> [N, 2 x bins]: the spectrum."""
