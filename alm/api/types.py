@@ -57,6 +57,13 @@ class Audio:
     def duration_s(self) -> float:
         return self.num_samples / self.sample_rate_hz
 
+    @staticmethod
+    def join(clips: Many[Audio]) -> Audio:
+        """Clips of one rate one after another."""
+        import torch
+
+        return replace(clips[0], samples=torch.cat([clip.samples for clip in clips], 1))
+
     def mono(self) -> Audio:
         """The mean of the channels, [1, T]."""
         return self if self.num_channels == 1 else replace(self, samples=self.samples.mean(0, keepdim=True))

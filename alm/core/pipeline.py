@@ -28,6 +28,7 @@ from alm.core.config import TaskConfig, load_recipe
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, did_you_mean, registry
+from alm.core.voice import Clock, Voice
 
 MAX_BATCH = 16
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
@@ -97,50 +98,6 @@ class Piece:
     audio: Audio | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     result: Result | None = None
-
-
-class Clock:
-    """Seconds of each stage, from one call to the next."""
-
-    def __init__(self) -> None:
-        self.at, self.seconds = time.perf_counter(), dict.fromkeys(("tokenize", "prefill", "decode", "vocode"), 0.0)
-
-    def spent(self, stage: str) -> None:
-        """All time since the last call went to this stage."""
-        now = time.perf_counter()
-        self.seconds[stage] += now - self.at
-        self.at = now
-
-    def resume(self) -> None:
-        """Time since the last call was the caller's."""
-        self.at = time.perf_counter()
-
-
-class Voice:
-    """Sound of one clip whose units are still being made; all of it at the end from a vocoder that does not stream.
-
-    Args:
-        first_units, chunk_units: how many are spoken first, and at a time from then on.
-    """
-
-    def __init__(self, vocoder: Any, speaker: Speaker, prosody: Prosody, first_units: int, chunk_units: int) -> None:
-        self.vocoder, self.speaker, self.chunk_units = vocoder, speaker, chunk_units
-        self.how = [prosody] if prosody.changes() else []
-        self.stream = vocoder.stream(speaker, *self.how) if vocoder.card.streams else None
-        self.wanted, self.pushed = first_units + vocoder.card.lookahead_units, 0
-
-    def say(self, units: Units, *, last: bool) -> Audio | None:
-        """What follows the sound so far, of all units that there are."""
-        if self.stream is None:
-            how = [self.how] if self.how else []
-            return self.vocoder.synthesize([units], [self.speaker], *how)[0] if last and units.num_frames else None
-        if not last and units.num_frames < self.wanted:
-            return None
-        clips = [self.stream.push(units[self.pushed :])]
-        self.pushed, self.wanted = units.num_frames, units.num_frames + self.chunk_units
-        clips += [self.stream.finish()] if last else []
-        heard = [clip for clip in clips if clip is not None]
-        return dataclasses.replace(heard[0], samples=torch.cat([clip.samples for clip in heard], 1)) if heard else None
 
 
 class Pipeline:
@@ -336,7 +293,7 @@ class Pipeline:
                     yield Piece(span, audio=clip, seconds=dict(clock.seconds))
             clock.resume()
         segments = self.prompt.decode(progress.emitted, sample, model.vocabulary)
-        audio = dataclasses.replace(clips[0], samples=torch.cat([clip.samples for clip in clips], 1)) if clips else None
+        audio = Audio.join(clips) if clips else None
         spans = _spans(prompt, progress.emitted, model.vocabulary)
         return Result(request, tuple(segments), audio, prompt, tuple(progress.emitted), spans, dict(clock.seconds))
 
@@ -521,7 +478,7 @@ def _joined(request: Request, results: Many[Result]) -> Result:
     clips = [result.audio for result in results if result.audio is not None]
     spoken = [segment for result in results for segment in result.segments if isinstance(segment.content, Units) and segment.content.num_frames]
     segments = (dataclasses.replace(spoken[0], content=Units.join([s.content for s in spoken if isinstance(s.content, Units)])),) if spoken else ()
-    audio = dataclasses.replace(clips[0], samples=torch.cat([clip.samples for clip in clips], 1)) if clips else None
+    audio = Audio.join(clips) if clips else None
     emitted, spans = list(first.emitted), list(first.spans)
     for result in results[1:]:
         start = len(first.prompt) + len(emitted)

@@ -16,7 +16,7 @@ from alm.components.encoders.cards import FrameOptions
 
 
 @contextmanager
-def without_report() -> Iterator[None]:
+def _without_report() -> Iterator[None]:
     """transformers lists every weight that a network does not use: heads, and layers behind the last that is wanted."""
     logger = logging.getLogger("transformers.modeling_utils")
     was, logger.disabled = logger.disabled, True
@@ -40,10 +40,12 @@ def load_layers(options: FrameOptions, context: LoadContext) -> Any:
     return model
 
 
-def load_pretrained(weights: str, context: LoadContext, **sizes: Any) -> tuple[Any, dict[str, Any]]:
+def load_pretrained(weights: str, context: LoadContext, network: Any = None, key_mapping: dict[str, str] | None = None, **sizes: Any) -> tuple[Any, dict[str, Any]]:
     """A transformers model in float32, evaluating, on the context's device, and what transformers reports of its loading.
 
     Args:
+        network: its class, where it is not what AutoModel makes of its config.
+        key_mapping: patterns of names in the checkpoint -> names in the network.
         sizes: keys of its config to change first.
 
     Raises:
@@ -56,8 +58,8 @@ def load_pretrained(weights: str, context: LoadContext, **sizes: Any) -> tuple[A
         config = AutoConfig.from_pretrained(folder)
         for key, value in sizes.items():
             setattr(config, key, value)
-        with without_report():
-            model, report = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+        with _without_report():
+            model, report = (network or AutoModel).from_pretrained(folder, config=config, key_mapping=key_mapping, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
     return model.eval().to(context.device), report

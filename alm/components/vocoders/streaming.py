@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence as Many
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -112,8 +111,7 @@ class StageStream:
 
     def whole(self, units: Units) -> Audio:
         """All of a clip that is there already."""
-        pieces = [piece for piece in (self.push(units), self.finish()) if piece is not None]
-        return replace(pieces[0], samples=torch.cat([piece.samples for piece in pieces], 1))
+        return Audio.join([piece for piece in (self.push(units), self.finish()) if piece is not None])
 
     @torch.inference_mode()
     def _advance(self, units: Units | None, *, last: bool) -> Audio | None:

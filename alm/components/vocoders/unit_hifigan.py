@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
@@ -27,7 +26,7 @@ from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Prosody, Speaker, Units
-from alm.components.encoders.checkpoints import without_report
+from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS, VOCODER_CARD, UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
 from alm.components.vocoders.inputs import check_units, speaker_row
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
@@ -179,16 +178,12 @@ def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifig
     card = unit_hifigan_card(options, context)
     if not options.weights:
         return UntrainedUnitHifigan(options, card)
-    folder = context.folders(options.weights)[0]
-    try:
-        with without_report():  # of a whole SeamlessM4T, most weights are not the vocoder's
-            model, report = SeamlessM4TCodeHifiGan.from_pretrained(folder, key_mapping={r"^vocoder\.": ""}, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise AlmError(f"got weights {options.weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a CodeHiFiGAN", "check the folder") from error
+    # of a whole SeamlessM4T, the vocoder's weights alone
+    model, report = load_pretrained(options.weights, context, SeamlessM4TCodeHifiGan, {r"^vocoder\.": ""})
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "a CodeHiFiGAN", "check the folder")
-    return UnitHifigan(model.requires_grad_(False).to(context.device), card, language_row(options, context))
+    return UnitHifigan(model, card, language_row(options, context))
 
 
 def _config(*, units: int, size: int, speakers: int, predicts: bool, dropout: float, kernel: int, **sizes: Any) -> SeamlessM4TConfig:

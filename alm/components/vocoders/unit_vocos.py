@@ -133,14 +133,9 @@ class UnitVocosNet(nn.Module):
 def _in_double(net: UnitVocosNet) -> UnitVocosNet:
     """A copy without what is behind the pitch. Phases add up what the pitch is off by, so that rounding, which differs between whole clips
     and pieces, would be heard in the high harmonics; this part works at the rate of units and costs little in double precision."""
-    behind = {name: getattr(net, name) for name in ("detail", "norm", "head", "source")}
-    for name in behind:
-        setattr(net, name, None)
-    try:
-        return copy.deepcopy(net).double()
-    finally:
-        for name, module in behind.items():
-            setattr(net, name, module)
+    exact = copy.deepcopy(net).double()
+    del exact.detail, exact.norm, exact.head, exact.source
+    return exact
 
 
 def _whole(frames: Tensor) -> Tensor:
