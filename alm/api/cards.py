@@ -138,6 +138,25 @@ class TaskCard:
         """True if the task needs a parallel utterance in another language."""
         return any(piece.startswith("target") for piece in (self.input, *self.outputs))
 
+    @property
+    def reads_aloud(self) -> bool:
+        """True if the task speaks the text that it is given, and does nothing else."""
+        return self.input.endswith("text") and self.outputs == (f"{self.input.split('.')[0]}.audio",)
+
+
+@dataclass(frozen=True)
+class FrontendCard:
+    """Text -> what is read aloud of it.
+
+    Attributes:
+        languages: ISO 639-1 codes of texts that it can analyse.
+        symbols: what it writes: "words" in ordinary letters, or others such as "phonemes" and "characters".
+    """
+
+    languages: tuple[str, ...]
+    symbols: str
+    source: str = ""
+
 
 @dataclass(frozen=True)
 class VocoderCard:
@@ -223,4 +242,4 @@ class MetricCard:
     reference: Modality = "text"
 
 
-Card = TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | VocoderCard | DecoderCard | CorpusCard | MetricCard
+Card = TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | FrontendCard | VocoderCard | DecoderCard | CorpusCard | MetricCard

@@ -50,6 +50,11 @@ def register_tasks(register: Register) -> Any:
 
 
 @hookspec
+def register_frontends(register: Register) -> Any:
+    """Text -> what is read aloud of it: `load` returns a TextFrontend, `card` is a FrontendCard."""
+
+
+@hookspec
 def register_vocoders(register: Register) -> Any:
     """Units -> Audio: `load` returns a Vocoder, `card` is a VocoderCard."""
 

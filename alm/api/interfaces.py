@@ -175,6 +175,23 @@ class Task(Protocol):
         ...
 
 
+class TextFrontend(Protocol):
+    """Text as it is written -> what is read aloud of it: numbers and abbreviations in words, or phonemes."""
+
+    card: cards.FrontendCard
+
+    def analyse(self, text: str, language: str) -> str:
+        """In the symbols that the card names; "" of a text without anything to say.
+
+        Args:
+            language: ISO 639-1.
+
+        Raises:
+            UnknownNameError: a language that is not on the card.
+        """
+        ...
+
+
 @runtime_checkable
 class Vocoder(Protocol):
     """Units -> Audio. Sees units, never text."""
@@ -208,7 +225,7 @@ class VocoderNetwork(Protocol):
     card: cards.VocoderCard
     hop_samples: int
 
-    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor, recording: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What it makes of units, one a frame, and what it got wrong beside the sound.
 
         Args:
@@ -216,9 +233,10 @@ class VocoderNetwork(Protocol):
             speaker: rows on the card [B] int64; with `voice_prompt` vectors of the speaker encoder [B, 256].
             pitch_hz: of the recording, by hop [B, N], 0 where there is none. While training it may be used; otherwise it is
                 compared with alone.
+            recording: what it should sound like [B, T], for losses beside those of the sound.
 
         Returns:
-            Samples [B, F x samples per unit]; losses by name ("pitch", "duration"), which `train.options.NAME_weight` weighs.
+            Samples [B, F x samples per unit]; losses by name ("pitch", "duration", "spectrogram"), which `train.options.NAME_weight` weighs.
         """
         ...
 
@@ -227,7 +245,7 @@ class VocoderNetwork(Protocol):
         ...
 
     def start_from(self, folder: Path) -> None:
-        """Takes the weights of a trained vocoder of the same sizes."""
+        """Takes the weights of a trained vocoder of the same sizes; speakers are found by their names, new ones start anew."""
         ...
 
     def vocoder(self) -> Vocoder:

@@ -142,6 +142,17 @@ def check_task(task: Any) -> None:
     assert [modality for modality, _ in request.emits] == [s.modality for s in learnt], "a request emits what training learns"
 
 
+def check_frontend(frontend: Any) -> None:
+    """It gives a text in every language of its card without its data missing, the same each time, and refuses others."""
+    for language in frontend.card.languages:
+        said = frontend.analyse("Paris 21", language)
+        assert isinstance(said, str) and said.strip() == said and said, f"got {said!r} of a text in {language}"
+        assert said == frontend.analyse("Paris 21", language), "a second time differs"
+        assert frontend.analyse("", language) == "", "a text without anything to say must give none"
+    assert frontend.card.symbols, "the card must say what it writes"
+    _refuses(lambda: frontend.analyse("one", "no such language"), "an unknown language")
+
+
 def check_vocoder(vocoder: Any) -> None:
     """Rate and length; a clip alone equals the clip in a batch; units of another tokenizer refused."""
     import torch

@@ -69,12 +69,29 @@ def register_tasks(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_frontends(register: Callable[..., None]) -> None:
+    from alm.components.frontends.cards import GruutOptions, gruut_card
+
+    register("gruut", _late("frontends.gruut", "load_frontend"), gruut_card, GruutOptions)
+
+
+@hookimpl
 def register_vocoders(register: Callable[..., None]) -> None:
     from alm.components.codecs.cards import CodecOptions, vocoder_card
-    from alm.components.vocoders.cards import GriffinLimOptions, UnitHifiganOptions, UnitVocosOptions, griffin_lim_card, unit_hifigan_card, unit_vocos_card
+    from alm.components.vocoders.cards import (
+        GriffinLimOptions,
+        UnitHifiganOptions,
+        UnitMelOptions,
+        UnitVocosOptions,
+        griffin_lim_card,
+        unit_hifigan_card,
+        unit_mel_card,
+        unit_vocos_card,
+    )
 
     register("unit-vocos", _late("vocoders.unit_vocos", "load_vocoder"), unit_vocos_card, UnitVocosOptions)
     register("unit-hifigan", _late("vocoders.unit_hifigan", "load_vocoder"), unit_hifigan_card, UnitHifiganOptions)
+    register("unit-mel", _late("vocoders.unit_mel", "load_vocoder"), unit_mel_card, UnitMelOptions)
     register("codec", _late("codecs.network", "load_vocoder"), vocoder_card, CodecOptions)
     register("griffin-lim", _late("vocoders.griffin_lim", "load_vocoder"), griffin_lim_card, GriffinLimOptions)
 

@@ -99,6 +99,12 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
             )
     if "tokenizer" in cards and objective == "lm":
         yield from _layout_fits(parts, cards["tokenizer"].codebooks)
+    if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
+        yield (
+            f"got front end {recipe.part('frontend').use!r} writing {cards['frontend'].symbols} beside a decoder that holds units to letters",
+            "the letters of the text",
+            "set `symbols: words`, or leave unit_decoder out",
+        )
     for task in recipe.data.tasks:
         yield from _task_fits(parts, task, cards)
 
@@ -180,6 +186,11 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
     for metric in card.metrics:
         if metric not in parts.found.names("metric"):
             yield f"task {task.use!r}: got metric {metric!r}", "a registered metric", did_you_mean(metric, parts.found.names("metric"))
+    if "frontend" in cards and card.reads_aloud:
+        known = cards["frontend"].languages
+        for language in task.source:
+            if language not in known:
+                yield f"task {task.use!r}: got language {language!r}", "a language that the front end can analyse", did_you_mean(language, known)
     if task.audio not in AUDIO_FORMS:
         yield f"task {task.use!r}: got audio {task.audio!r}", f"one of {', '.join(AUDIO_FORMS)}", did_you_mean(task.audio, AUDIO_FORMS)
     if task.clause_characters < 0 or task.clause_characters and not (card.input.endswith("text") and len(card.outputs) == 1 and "audio" in card.outputs[0]):

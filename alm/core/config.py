@@ -21,7 +21,7 @@ from alm.core.plugins import Registry, did_you_mean, registry
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
-PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "vocoder", "decoder", "unit_decoder")
+PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder")
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
 

@@ -29,6 +29,7 @@ from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, did_you_mean, registry
 from alm.core.voice import Clock, Voice
+from alm.core.wording import Wording
 
 MAX_BATCH = 16
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
@@ -123,6 +124,10 @@ class Pipeline:
     @cached_property
     def prompt(self) -> Any:
         return self.parts.load("prompt")
+
+    @cached_property
+    def wording(self) -> Wording:
+        return Wording(self.parts)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -397,8 +402,7 @@ class Pipeline:
             raise AlmError(f"got {type(request.content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
         content: Any = request.content
         if isinstance(content, str):
-            if self.recipe.data.normalize_text:
-                content = normalize_text(content, request.source, accents=self.recipe.data.accents)
+            content = self.wording.given(content, request.source, task.card)
             if not content.strip():
                 raise AlmError("got a text without a word", "at least one word", "write what is to be said or translated")
             utterance = Utterance("request", None, content, request.source)

@@ -26,6 +26,7 @@ KINDS = {  # what a recipe calls a part -> the hook that registers it
     "backbone": "register_backbones",
     "prompt": "register_prompt_formats",
     "task": "register_tasks",
+    "frontend": "register_frontends",
     "vocoder": "register_vocoders",
     "decoder": "register_decoders",
     "corpus": "register_corpora",

@@ -18,13 +18,14 @@ import torch
 from torch.utils.data import Dataset
 
 from alm.api.batching import batches_by_length
+from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
 from alm.api.tasks import HEAD_SHARE
-from alm.api.text import normalize_text
 from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
-from alm.core.config import DataConfig, TaskConfig
+from alm.core.config import TaskConfig
 from alm.core.parts import Parts
 from alm.core.units import Track, cached_features, cached_units
+from alm.core.wording import Wording
 from alm.train.data import EpochBatches
 
 Draw = tuple[int, int | None]  # an entry, and the one that is joined to it
@@ -56,10 +57,11 @@ class Mixture:
             repeats[utterance] = repeat
         pending = [(index, sample, source) for index, task in enumerate(self.data.tasks) for sample, source in _samples(parts, task, groups)]
         contents = self._encode([(index, sample) for index, sample, _ in pending], track)
+        wording, cards = Wording(parts), [parts.task(task.use).card for task in self.data.tasks]
         self.entries = []
         self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
         for index, sample, source in pending:
-            done = _with_contents(sample, contents, self.data.tasks[index], self.data)
+            done = _with_contents(sample, contents, self.data.tasks[index], wording, cards[index])
             if done is not None:
                 self.by_task[index] += [len(self.entries)] * repeats[source]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
@@ -157,13 +159,13 @@ def _forms(segment: Segment, task: TaskConfig) -> tuple[str, ...]:
     return ("features", "units") if task.audio == "both" else (task.audio,)
 
 
-def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | Features]], task: TaskConfig, data: DataConfig) -> Sample | None:
-    """The sample with text normalized and audio replaced; None if nothing is left of a text."""
+def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | Features]], task: TaskConfig, wording: Wording, card: TaskCard) -> Sample | None:
+    """The sample with text worded and audio replaced; None if nothing is left of a text."""
 
     def convert(segment: Segment) -> list[Segment]:
         made: list[Any] = [segment.content]
         if isinstance(segment.content, str):
-            made = [normalize_text(segment.content, segment.language, accents=data.accents) if data.normalize_text else segment.content]
+            made = [wording.written(segment.content, segment.language) if segment.learn else wording.given(segment.content, segment.language, card)]
         elif isinstance(segment.content, AudioFile):
             made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:

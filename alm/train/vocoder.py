@@ -7,7 +7,9 @@ that a step costs the vocoder alone.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import UntrainedVocoder
-from alm.api.types import Utterance
+from alm.api.types import Units, Utterance
 from alm.components.speaker_encoder import RATE_HZ, SIZE, load_speaker_encoder
 from alm.components.vocoders.inputs import spoken_codes
 from alm.components.vocoders.pitch import track_pitch
@@ -52,7 +54,7 @@ class VocoderOptions:
         periods: of the discriminators that see samples a period apart, beside those on spectrograms.
         ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
         stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
-        pitch_weight, duration_weight: of what a vocoder predicts beside the sound, if it does.
+        pitch_weight, duration_weight, spectrogram_weight: of what a vocoder predicts beside the sound, if it does.
         replace_units: share of units replaced by random ones of the batch, as a language model errs.
         critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
             times what the vocoder does.
@@ -66,6 +68,7 @@ class VocoderOptions:
     stft_weight: float = 0.0
     pitch_weight: float = 1.0
     duration_weight: float = 1.0
+    spectrogram_weight: float = 10.0
     replace_units: float = 0.0
     critic_samples: int = 8192
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
@@ -79,6 +82,7 @@ class Clip:
     pitch_hz: Tensor  # by the network's hop, 0 where there is none
     speaker: int
     voice: Tensor | None  # [256], where speakers are known by vectors
+    times: int  # how often it is heard for once of a clip with 1
 
 
 class VocoderTraining(pl.LightningModule):
@@ -92,8 +96,12 @@ class VocoderTraining(pl.LightningModule):
         rate = net.card.sample_rate_hz
         self.mels = nn.ModuleList(MelSpectrogram(rate, n, hop_length=n // 4, n_mels=m, power=1.0) for n, m in ((256, 40), (640, 80), (1280, 100)))
         self.discriminators = Discriminators(options.periods)
-        self.average = AveragedModel(net, avg_fn=lambda kept, new, seen: kept + (new - kept) * max(1 - options.ema, 9 / (10 + seen)))
+        self.average = AveragedModel(net, multi_avg_fn=self._averaged)
         self.average.requires_grad_(False)
+
+    @torch.no_grad()
+    def _averaged(self, kept: list[Tensor], new: list[Tensor], seen: Tensor) -> None:
+        torch._foreach_lerp_(kept, new, max(1 - self.options.ema, 9 / (10 + int(seen))))
 
     def mel_loss(self, made: Tensor, real: Tensor) -> Tensor:
         """L1 of log-mel spectrograms over three resolutions."""
@@ -114,7 +122,7 @@ class VocoderTraining(pl.LightningModule):
         generator, critic = self.optimizers()  # type: ignore[misc]
         if self.options.replace_units:
             codes = replace_rows(codes.flatten(), self.options.replace_units).view_as(codes)
-        made, beside = self.net.sound(codes, speaker, pitch_hz)
+        made, beside = self.net.sound(codes, speaker, pitch_hz, samples)
         mel = self.mel_loss(made, samples)
         loss = self.options.mel_weight * mel
         if self.options.stft_weight:
@@ -151,7 +159,7 @@ class VocoderTraining(pl.LightningModule):
 
     def validation_step(self, batch: Any, number: int) -> None:
         codes, samples, pitch_hz, speaker = batch
-        made, beside = self.average.module.sound(codes, speaker, pitch_hz)
+        made, beside = self.average.module.sound(codes, speaker, pitch_hz, samples)
         losses = {"mel": self.mel_loss(made, samples), **beside}
         self.log_dict({f"val/{name}": value for name, value in losses.items()}, batch_size=len(codes))
         if number == 0:
@@ -201,12 +209,12 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
         raise AlmError(f"got vocoder {part.use!r}, which is not trained here", "one with `network(card, dropout)`", "choose unit-vocos or unit-hifigan")
     tokenizer = parts.card("tokenizer")
     splits = ("train", config.data.validation_split)
-    found = {split: [u for u in parts.utterances(split) if u.audio is not None] for split in splits}
+    found = {split: [(u, times) for u, times in parts.repeated_utterances(split) if u.audio is not None] for split in splits}
     card = dataclasses.replace(
         untrained.card,
         frame_rate_hz=tokenizer.frame_rate_hz,
         units_fingerprint=tokenizer.fingerprint,
-        speakers=tuple(dict.fromkeys(u.speaker for split in splits for u in found[split])),
+        speakers=tuple(dict.fromkeys(u.speaker for split in splits for u, _ in found[split])),
         vocabulary_size=tokenizer.vocabulary_size,
     )
     net = untrained.network(card, config.train.dropout)
@@ -239,7 +247,7 @@ def build(parts: Parts, options: VocoderOptions, track: Any) -> tuple[VocoderTra
     def loaded(split: str, *, shuffle: bool) -> Any:
         clips = [c for c in sets[split] if len(c.codes) >= options.segment_units]
         # a clip is visited as often as it has segments, so that long clips are not heard less
-        visits = [c for c in clips for _ in range(max(1, len(c.codes) // options.segment_units if shuffle else 1))]
+        visits = [c for c in clips for _ in range(c.times * max(1, len(c.codes) // options.segment_units) if shuffle else 1)]
         make = crop((lambda n: int(torch.randint(n, ()))) if shuffle else (lambda n: 0))
         return loader(visits, [1] * len(visits), options.batch_segments, _collate, shuffle=shuffle, seed=config.train.seed, make=make)
 
@@ -250,20 +258,22 @@ def _collate(items: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> tuple[Tensor
     return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
 
 
-def _clips(parts: Parts, utterances: list[Utterance], net: Any, track: Any) -> list[Clip]:
+def _clips(parts: Parts, utterances: list[tuple[Utterance, int]], net: Any, track: Any) -> list[Clip]:
     card = net.card
     per_unit = round(card.sample_rate_hz / card.frame_rate_hz)
-    files = [u.audio for u in utterances if u.audio is not None]
+    files = [u.audio for u, _ in utterances if u.audio is not None]
     voices: list[Tensor | None] = [None] * len(files)
     if card.voice_prompt:
         encoder = load_speaker_encoder(parts.context)
         voices = [voice.float() for voice in cached(files, Cache(VOICES), lambda group: list(encoder.embed(group)), RATE_HZ, track)]
-    clips = []
-    for utterance, units, voice in zip(utterances, cached_units(parts, files, track), voices, strict=True):
+
+    def clip(utterance: Utterance, times: int, units: Units, voice: Tensor | None) -> Clip:
         assert utterance.audio is not None
         samples, codes = prepare(read_audio(utterance.audio), card.sample_rate_hz).samples[0], spoken_codes(units)
         frames = min(len(codes), len(samples) // per_unit)
         samples = samples[: frames * per_unit]
         pitch_hz = track_pitch(samples, card.sample_rate_hz, net.hop_samples) if net.hop_samples else torch.zeros(frames)
-        clips.append(Clip(codes[:frames], samples.half(), pitch_hz, card.speakers.index(utterance.speaker), voice))
-    return clips
+        return Clip(codes[:frames], samples.half(), pitch_hz, card.speakers.index(utterance.speaker), voice, times)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(clip, *zip(*utterances, strict=True), cached_units(parts, files, track), voices)) if utterances else []

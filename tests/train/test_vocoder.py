@@ -128,7 +128,7 @@ def test_lengths_are_learnt_from_units_alone():
 
 def test_units_of_an_odd_length_are_refused():
     from alm.api.errors import AlmError
-    from alm.components.vocoders.unit_hifigan import upsampling
+    from alm.components.vocoders.hifigan import upsampling
 
     assert upsampling(320) == [8, 8, 5] and upsampling(640) == [8, 8, 5, 2] and upsampling(441) == [7, 7, 3, 3]
     with pytest.raises(AlmError, match="a product of"):
@@ -145,3 +145,32 @@ def test_voices_are_learnt_from_vectors(workspace, small_corpus, small_model, tm
     assert net.card.voice_prompt and len(net.card.speakers) == 2
     assert bool((net.voices.norm(dim=1) > 0.7).all()), "means of vectors of length 1 that are alike"
     assert float(torch.nn.functional.cosine_similarity(net.voices[0], net.voices[1], dim=0)) < 0.95
+
+
+@pytest.mark.parametrize("kind", ["unit-vocos", "unit-hifigan"])
+def test_a_vocoder_goes_on_with_other_speakers(kind, tmp_path):
+    """Those that it knows keep their voice."""
+    from alm.api.cards import VocoderCard
+    from alm.components.vocoders.cards import UnitHifiganOptions, UnitVocosOptions
+    from alm.components.vocoders.unit_hifigan import UntrainedUnitHifigan
+    from alm.components.vocoders.unit_vocos import UntrainedUnitVocos
+
+    cards = [VocoderCard(16_000, 50.0, 6, units_fingerprint="f", speakers=names) for names in (("anna", "ben", "eva"), ("eva", "anna", "max", "ben"))]
+    if kind == "unit-vocos":
+        untrained = UntrainedUnitVocos(UnitVocosOptions(hidden_size=16, blocks=2, voice_source=True), VocoderCard(16_000, 50.0, 6))
+    else:
+        untrained = UntrainedUnitHifigan(UnitHifiganOptions(channels=32, embedding_size=8), VocoderCard(16_000, 50.0, 6))
+    nets = [untrained.network(card, 0.0) for card in cards]
+    nets[0].vocoder().save(tmp_path)
+    new = nets[1].state_dict()
+    new = {name: value.clone() for name, value in new.items()}
+    nets[1].start_from(tmp_path)
+    tables = [name for name in new if name.endswith(("speaker.weight", "speaker_embedding.weight"))]
+    assert len(tables) == (2 if kind == "unit-vocos" else 1)
+    for name, value in nets[1].state_dict().items():
+        before = nets[0].state_dict()[name]
+        if name in tables:
+            torch.testing.assert_close(value[[0, 1, 3]], before[[2, 0, 1]], atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(value[2], new[name][2], msg="a new one starts anew")
+        elif "parametrizations" not in name:
+            torch.testing.assert_close(value, before, atol=1e-3, rtol=1e-3)

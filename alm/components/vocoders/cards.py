@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from alm.api.cards import VocoderCard
 from alm.api.errors import AlmError, UnknownNameError
@@ -17,12 +17,43 @@ from alm.components.tokenizers.cards import codebook_content, units_fingerprint
 VOCODER_FILE = "vocoder.safetensors"
 VOCODER_CARD = "vocoder.json"
 HIFIGAN_SOURCE = "arXiv 2104.00355"
+MEL_SOURCE = "arXiv 2010.05646"
 KERNEL = 7  # frames that a block of unit-vocos sees
 HIFIGAN_BLOCKS, HIFIGAN_DILATIONS = (3, 7, 11), (1, 3, 5)  # HiFi-GAN V1
 
 
+class Stacks:
+    """The blocks of unit-vocos and unit-mel, in two stacks."""
+
+    blocks: int
+    causal: bool
+
+    @property
+    def context_blocks(self) -> int:
+        """Of the blocks, those at the units' rate."""
+        return self.blocks // 2
+
+    @property
+    def detail_blocks(self) -> int:
+        """Those at the rate of frames."""
+        return self.blocks - self.context_blocks
+
+    @property
+    def context_reach(self) -> tuple[int, int]:
+        """Units before and behind one that the blocks at the units' rate see."""
+        return self._reach(self.context_blocks)
+
+    @property
+    def detail_reach(self) -> tuple[int, int]:
+        """Frames before and behind one that the other blocks see."""
+        return self._reach(self.detail_blocks)
+
+    def _reach(self, blocks: int) -> tuple[int, int]:
+        return (blocks * (KERNEL - 1), 0) if self.causal else (blocks * (KERNEL // 2), blocks * (KERNEL // 2))
+
+
 @dataclass(frozen=True)
-class UnitVocosOptions:
+class UnitVocosOptions(Stacks):
     """Attributes:
     weights: weight source of a trained vocoder, or "" before training.
     vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
@@ -52,29 +83,6 @@ class UnitVocosOptions:
     @property
     def frames_per_unit(self) -> int:
         return round(self.sample_rate_hz / self.hop_samples / self.frame_rate_hz)
-
-    @property
-    def context_blocks(self) -> int:
-        """Of the blocks, those at the units' rate."""
-        return self.blocks // 2
-
-    @property
-    def detail_blocks(self) -> int:
-        """Those at the rate of frames."""
-        return self.blocks - self.context_blocks
-
-    @property
-    def context_reach(self) -> tuple[int, int]:
-        """Units before and behind one that the blocks at the units' rate see."""
-        return self._reach(self.context_blocks)
-
-    @property
-    def detail_reach(self) -> tuple[int, int]:
-        """Frames before and behind one that the other blocks see."""
-        return self._reach(self.detail_blocks)
-
-    def _reach(self, blocks: int) -> tuple[int, int]:
-        return (blocks * (KERNEL - 1), 0) if self.causal else (blocks * (KERNEL // 2), blocks * (KERNEL // 2))
 
     @property
     def window_reach(self) -> int:
@@ -115,6 +123,48 @@ class UnitHifiganOptions:
 
 
 @dataclass(frozen=True)
+class UnitMelOptions(Stacks):
+    """Attributes:
+    weights: weight source of a trained one, or "" before training.
+    hifigan: weight source of a published transformers SpeechT5HifiGan to go on training with; "" makes a generator of `channels`.
+    griffin_lim: seek the phases of the spectrogram in place of HiFi-GAN; of a trained one.
+    vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
+    hidden_size, blocks, causal: of the network that makes the spectrogram, as in unit-vocos.
+    hop_samples, fft_samples: of the spectrogram; SpeechT5's are 256 and 1024.
+    channels: of HiFi-GAN's input, halved with each step towards the sample rate.
+    """
+
+    weights: str = ""
+    hifigan: str = ""
+    griffin_lim: bool = False
+    vocabulary_size: int = 0
+    frame_rate_hz: float = 0.0
+    sample_rate_hz: int = 16_000
+    hidden_size: int = 256
+    blocks: int = 8
+    causal: bool = False
+    hop_samples: int = 256
+    fft_samples: int = 1024
+    channels: int = 256
+    voice_prompt: ClassVar[bool] = False
+
+    @property
+    def _frames(self) -> float:
+        """Of the spectrogram, for each unit."""
+        return self.sample_rate_hz / self.hop_samples / self.frame_rate_hz
+
+    @property
+    def frames_per_unit(self) -> int:
+        """Frames that the network makes of a unit: a whole number, of which the spectrogram's are interpolated."""
+        return math.ceil(self._frames - 1e-6)
+
+    @property
+    def resampling(self) -> float:
+        """Frames of the network for each of the spectrogram."""
+        return self.frames_per_unit / self._frames
+
+
+@dataclass(frozen=True)
 class GriffinLimOptions:
     """Attributes:
     weights: weight source of a trained unit-vocos whose mel head gives the spectrogram.
@@ -136,6 +186,38 @@ def unit_vocos_card(options: UnitVocosOptions, context: LoadContext) -> VocoderC
         return _card_of(saved)
     card = VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source="arXiv 2306.00814")
     return reaching(card, options) if options.frame_rate_hz else card
+
+
+def unit_mel_card(options: UnitMelOptions, context: LoadContext) -> VocoderCard:
+    """
+    Raises:
+        AlmError: Griffin-Lim before training.
+    """
+    if options.weights:
+        card = card_of(saved_content(context.folders(options.weights)[0])["card"])
+        return dataclasses.replace(card, streams=False, context_units=0, lookahead_units=0) if options.griffin_lim else card
+    if options.griffin_lim:
+        raise AlmError("got vocoder 'unit-mel' with `griffin_lim` and without weights", "a trained one", "train it first, then set `weights: run:...`")
+    return VocoderCard(options.sample_rate_hz, options.frame_rate_hz, options.vocabulary_size, trainable=("vocoder",), source=MEL_SOURCE)
+
+
+def unit_mel_reaching(card: VocoderCard, options: UnitMelOptions, hifigan: dict[str, Any]) -> VocoderCard:
+    """The card with how far it listens.
+
+    Raises:
+        AlmError: a generator that makes other than a hop of a frame.
+    """
+    hop = math.prod(hifigan["upsample_rates"])
+    if hop != options.hop_samples or hifigan["sampling_rate"] != card.sample_rate_hz:
+        raise AlmError(
+            f"got a SpeechT5HifiGan of {hop} samples a frame at {hifigan['sampling_rate']} Hz",
+            f"{options.hop_samples} at {card.sample_rate_hz}",
+            f"set `hop_samples: {hop}` and `sample_rate_hz: {hifigan['sampling_rate']}`",
+        )
+    reach, (before, behind) = hifigan_reach(hifigan), options.detail_reach
+    units = [-(-math.ceil((frames + 1) * options.resampling + 1) // options.frames_per_unit) for frames in (reach + before, reach + behind)]
+    context = options.context_reach
+    return dataclasses.replace(card, streams=True, context_units=context[0] + units[0], lookahead_units=context[1] + units[1], controls=("tempo",))
 
 
 def unit_hifigan_card(options: UnitHifiganOptions, context: LoadContext) -> VocoderCard:

@@ -44,6 +44,15 @@ def speaker_row(card: VocoderCard, name: Speaker) -> int:
     return card.speakers.index(name)
 
 
+def speaker_rows(own: Tensor, card: VocoderCard, trained: Tensor | None, trained_card: VocoderCard) -> Tensor:
+    """A table of speakers [S, D] with the rows of those that a trained one [S', D] knows by the same name."""
+    rows = own.clone()
+    for row, name in enumerate(card.speakers):
+        if trained is not None and name in trained_card.speakers:
+            rows[row] = trained[trained_card.speakers.index(name)]
+    return rows
+
+
 def spoken_codes(units: Units) -> Tensor:
     """Codes of the first codebook, repeats restored by their durations. [F]"""
     return units.codes[0] if units.durations is None else units.codes[0].repeat_interleave(units.durations)

@@ -7,7 +7,6 @@ network is transformers' SeamlessM4TCodeHifiGan; a fairseq checkpoint of one lan
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -19,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from transformers import SeamlessM4TCodeHifiGan, SeamlessM4TConfig
 
 from alm.api.cards import VocoderCard
@@ -27,8 +25,9 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.encoders.checkpoints import load_pretrained
-from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS, VOCODER_CARD, UnitHifiganOptions, hifigan_reach, language_row, lengths_reach, unit_hifigan_card
-from alm.components.vocoders.inputs import check_units, speaker_row
+from alm.components.vocoders.cards import VOCODER_CARD, UnitHifiganOptions, card_of, hifigan_reach, language_row, lengths_reach, saved_content, unit_hifigan_card
+from alm.components.vocoders.hifigan import generator_sizes, start_weights, without_weight_norm
+from alm.components.vocoders.inputs import check_units, speaker_row, speaker_rows
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
 
 
@@ -97,12 +96,10 @@ class HifiganNet(nn.Module):
         self.card = card
         self.model = SeamlessM4TCodeHifiGan(config)
         self.model.train()
-        for module in self.model.hifi_gan.modules():
-            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-                nn.init.normal_(module.weight, 0.0, INITIAL_STD)
+        start_weights(self.model.hifi_gan)
         self.model.apply_weight_norm()
 
-    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor, recording: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         made = _sound(self.model, codes, 0, speaker)
         return made, {"duration": self._duration_loss(codes)} if self.card.predicts_durations else {}
 
@@ -119,13 +116,14 @@ class HifiganNet(nn.Module):
     def start_from(self, folder: Path) -> None:
         trained = SeamlessM4TCodeHifiGan.from_pretrained(folder, dtype=torch.float32)
         trained.apply_weight_norm()
-        self.model.load_state_dict(trained.state_dict())
+        state, own = trained.state_dict(), self.model.speaker_embedding.weight.detach()
+        if (folder / VOCODER_CARD).is_file() and own.shape[1] == state[SPEAKER_TABLE].shape[1]:
+            state[SPEAKER_TABLE] = speaker_rows(own, self.card, state[SPEAKER_TABLE], card_of(saved_content(folder)["card"]))
+        self.model.load_state_dict(state)
 
     def vocoder(self) -> UnitHifigan:
-        model = copy.deepcopy(self.model)
-        for module in model.modules():
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
+        model = SeamlessM4TCodeHifiGan(self.model.config)
+        model.load_state_dict(without_weight_norm(self.model))
         return UnitHifigan(model, self.card)
 
 
@@ -142,7 +140,7 @@ class UntrainedUnitHifigan:
             AlmError: units that last a number of samples which is no product of small numbers.
         """
         options, hop = self.options, round(card.sample_rate_hz / card.frame_rate_hz)
-        rates, speakers = upsampling(hop), len(card.speakers)
+        speakers = len(card.speakers)
         config = _config(
             units=card.vocabulary_size,
             size=options.embedding_size,
@@ -150,28 +148,12 @@ class UntrainedUnitHifigan:
             predicts=options.predict_durations,
             dropout=dropout,
             kernel=3,
-            upsample_initial_channel=options.channels,
-            upsample_rates=rates,
-            upsample_kernel_sizes=[2 * rate + rate % 2 for rate in rates],
-            resblock_kernel_sizes=list(HIFIGAN_BLOCKS),
-            resblock_dilation_sizes=[list(HIFIGAN_DILATIONS)] * len(HIFIGAN_BLOCKS),
+            **generator_sizes(options.channels, hop),
             sampling_rate=card.sample_rate_hz,
         )
         reach = hifigan_reach(config.to_dict())
         before, behind = lengths_reach(config.to_dict()) if options.predict_durations else (0, 0)
         return HifiganNet(config, dataclasses.replace(card, streams=True, context_units=reach + before, lookahead_units=reach + behind, controls=("tempo",)))
-
-
-def upsampling(hop_samples: int) -> list[int]:
-    """Steps from the units' rate to the sample rate, the largest first: 320 -> 8, 8, 5."""
-    rates, left = [], hop_samples
-    while left > 1:
-        step = next((rate for rate in STEPS if left % rate == 0), 0)
-        if not step:
-            raise AlmError(f"got units of {hop_samples} samples", f"a product of {', '.join(map(str, STEPS))}", "choose another rate of units or of samples")
-        rates.append(step)
-        left //= step
-    return sorted(rates, reverse=True)
 
 
 def load_vocoder(options: UnitHifiganOptions, context: LoadContext) -> UnitHifigan | UntrainedUnitHifigan:
@@ -239,8 +221,7 @@ def from_fairseq(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Seam
     return model.eval()
 
 
-STEPS = (8, 7, 5, 4, 3, 2)
-INITIAL_STD = 0.01
+SPEAKER_TABLE = "speaker_embedding.weight"
 WANTED = ("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates", "upsample_kernel_sizes")
 WANTED += ("resblock_kernel_sizes", "resblock_dilation_sizes")
 RENAMED = {"dict.": "unit_embedding.", "spkr.": "speaker_embedding.", "ups.": "hifi_gan.upsampler.", "dur_predictor.conv1.0.": "dur_predictor.conv1."}

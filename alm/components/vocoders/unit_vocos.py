@@ -25,43 +25,49 @@ from alm.api.cards import VocoderCard
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.nets import ConvNeXtBlock
-from alm.components.speaker_encoder import SIZE, SpeakerEncoder, load_speaker_encoder, prompt_vectors
+from alm.components.speaker_encoder import SpeakerEncoder, load_speaker_encoder, prompt_vectors
 from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, reaching, saved_card, saved_content, unit_vocos_card
+from alm.components.vocoders.frames import UnitFrames, speaker_table, whole
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
 
 BATCH_UNITS = 2000
 MAX_MAGNITUDE = 100.0
+PITCH_SIZE = 96
 
 
-class UnitVocosNet(nn.Module):
-    """The network of one vocoder, a VocoderNetwork.
+class PitchNet(nn.Module):
+    """Pitch of units in a voice. It works at the units' rate and is small, so that double precision costs little: phases add up what the
+    pitch is off by, and rounding, which differs between whole clips and pieces, would be heard in the high harmonics."""
 
-    Args:
-        dropout: of the blocks at the units' rate, in training. They learn what many recordings share; an hour or two
-            of speech is soon learnt by heart.
-    """
+    def __init__(self, options: UnitVocosOptions, speaker: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.units, self.speaker = nn.Embedding(options.vocabulary_size, PITCH_SIZE), speaker
+        self.blocks = nn.ModuleList(ConvNeXtBlock(PITCH_SIZE, kernel=KERNEL, causal=options.causal, dropout=dropout) for _ in range(options.context_blocks))
+        self.leave = nn.Linear(PITCH_SIZE, 2 * options.frames_per_unit)
+
+    def forward(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """As `UnitVocosNet.coarse` -> [B, F x frames_per_unit, 2], the score of a voiced frame and the octaves above the lowest pitch."""
+        hidden = self.units(codes) + self.speaker(speaker)[:, None]
+        for block in self.blocks:
+            hidden = block(hidden, mask)
+        return self.leave(hidden).unflatten(-1, (-1, 2)).flatten(1, 2)
+
+
+class UnitVocosNet(UnitFrames):
+    """The network of one vocoder, a VocoderNetwork."""
+
+    options: UnitVocosOptions
 
     def __init__(self, options: UnitVocosOptions, card: VocoderCard, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.options, self.card = options, card
+        super().__init__(options, options.frames_per_unit, card, dropout)
         self.hop_samples = options.hop_samples if options.voice_source else 0
         size = options.hidden_size
-        self.frames_per_unit = options.frames_per_unit
-        self.units = nn.Embedding(options.vocabulary_size, size)
-        self.speaker: nn.Module = nn.Linear(SIZE, size) if options.voice_prompt else nn.Embedding(max(1, len(card.speakers)), size)
-        if options.voice_prompt:
-            self.register_buffer("voices", torch.zeros(max(1, len(card.speakers)), SIZE))
-        reaches = {"kernel": KERNEL, "causal": options.causal}
-        self.context = nn.ModuleList(ConvNeXtBlock(size, dropout=dropout, **reaches) for _ in range(options.context_blocks))
-        self.spread = nn.Linear(size, self.frames_per_unit * size)
-        self.detail = nn.ModuleList(ConvNeXtBlock(size, **reaches) for _ in range(options.detail_blocks))
-        self.norm = nn.LayerNorm(size)
         self.head = nn.Linear(size, options.fft_samples + 2)
         self.register_buffer("window", torch.hann_window(options.fft_samples))
         if options.voice_source:
-            self.pitch = nn.Linear(size, 2)
+            self.pitch = PitchNet(options, speaker_table(options, card, PITCH_SIZE), dropout)
             self.source = nn.Linear(options.fft_samples // 2 + 1, size)
             self.register_buffer("noise", torch.randn(options.sample_rate_hz, generator=torch.Generator().manual_seed(0)), persistent=False)
 
@@ -76,43 +82,28 @@ class UnitVocosNet(nn.Module):
         fine = mask.repeat_interleave(self.frames_per_unit, 1)
         if not self.options.voice_source:
             return self.detailed(hidden, None, fine), None
-        predicted = self.pitch(hidden).float()
+        predicted = self.pitch(codes, self.voices_of(speaker), mask).float()
         source = voice_source(_hz(predicted) if pitch_hz is None else pitch_hz, fine, self.noise, self.options.sample_rate_hz, self.options.hop_samples)
         return self.detailed(hidden, self.source_spectrum(source), fine), predicted
 
-    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor, recording: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         spectrum, predicted = self.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz if self.training else None)
         return self.waveform(spectrum), {} if predicted is None else {"pitch": _pitch_loss(predicted, pitch_hz)}
 
-    def know(self, voices: Tensor) -> None:
-        self.voices.copy_(voices)
-
     def start_from(self, folder: Path) -> None:
         """A vocoder without a voice source will do: that part then starts anew."""
+        other = read_net(folder)
         added = {name: value for name, value in self.state_dict().items() if name.startswith(("pitch.", "source."))}
-        self.load_state_dict({**added, **read_net(folder).state_dict()})
+        self.load_state_dict({**added, **other.state_dict(), **self.speakers_of(other)})
 
     def vocoder(self) -> UnitVocos:
         return UnitVocos(self, self.card)
-
-    def coarse(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """What the units say, at the rate of frames: codes [B, F], rows [B] or vectors [B, 256] of speakers, mask [B, F] ->
-        [B, F x frames_per_unit, D]."""
-        if self.options.voice_prompt:
-            speaker = speaker.to(self.units.weight.dtype) if speaker.is_floating_point() else self.voices[speaker]
-        hidden = self.units(codes) + self.speaker(speaker)[:, None]
-        for block in self.context:
-            hidden = block(hidden, mask)
-        hidden = self.spread(hidden).unflatten(-1, (self.frames_per_unit, -1)).flatten(1, 2)
-        return hidden + self.speaker(speaker)[:, None]
 
     def detailed(self, hidden: Tensor, source: Tensor | None, mask: Tensor) -> Tensor:
         """[B, N, D], the source's spectrum [B, N, fft / 2 + 1], mask [B, N] -> the spectrum."""
         if source is not None:
             hidden = hidden + self.source((source.abs() + 1e-2).log())
-        for block in self.detail:
-            hidden = block(hidden, mask)
-        log_magnitude, phase = self.head(self.norm(hidden)).float().chunk(2, -1)
+        log_magnitude, phase = self.head(self.fine(hidden, mask)).float().chunk(2, -1)
         if source is not None:
             phase = phase + source.angle()
         return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
@@ -128,19 +119,6 @@ class UnitVocosNet(nn.Module):
         options = self.options
         length = spectrum.shape[1] * options.hop_samples
         return torch.istft(spectrum.transpose(1, 2), options.fft_samples, options.hop_samples, window=self.window, length=length)
-
-
-def _in_double(net: UnitVocosNet) -> UnitVocosNet:
-    """A copy without what is behind the pitch. Phases add up what the pitch is off by, so that rounding, which differs between whole clips
-    and pieces, would be heard in the high harmonics; this part works at the rate of units and costs little in double precision."""
-    exact = copy.deepcopy(net).double()
-    del exact.detail, exact.norm, exact.head, exact.source
-    return exact
-
-
-def _whole(frames: Tensor) -> Tensor:
-    """A mask that hides nothing of frames [F, ...]: [1, F]."""
-    return torch.ones(1, len(frames), dtype=torch.bool, device=frames.device)
 
 
 def _hz(predicted: Tensor) -> Tensor:
@@ -166,7 +144,7 @@ class UnitVocos:
 
     def __init__(self, net: UnitVocosNet, card: VocoderCard, load_encoder: Callable[[], SpeakerEncoder] | None = None) -> None:
         self.net, self.card, self._load_encoder = net.eval(), card, load_encoder
-        self._exact = _in_double(net) if net.options.voice_source else net
+        self._pitch = copy.deepcopy(net.pitch).double() if net.options.voice_source else None
 
     @cached_property
     def _encoder(self) -> SpeakerEncoder:
@@ -204,11 +182,17 @@ class UnitVocos:
     def _spectrum(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """codes [B, F] int64, rows or vectors of speakers, mask [B, F] -> complex [B, F x frames_per_unit, fft / 2 + 1]."""
         net, options = self.net, self.net.options
-        hidden, fine = self._exact.coarse(codes, speaker, mask), mask.repeat_interleave(options.frames_per_unit, 1)
+        hidden, fine = net.coarse(codes, speaker, mask), mask.repeat_interleave(options.frames_per_unit, 1)
         source = None
         if options.voice_source:
-            source = net.source_spectrum(voice_source(_hz(self._exact.pitch(hidden)), fine, net.noise, options.sample_rate_hz, options.hop_samples))
-        return net.detailed(hidden.float(), source, fine)
+            source = net.source_spectrum(voice_source(_hz(self._predicted(codes, speaker, mask)), fine, net.noise, options.sample_rate_hz, options.hop_samples))
+        return net.detailed(hidden, source, fine)
+
+    def _predicted(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """What is predicted of the pitch, [B, F x frames_per_unit, 2] float64."""
+        assert self._pitch is not None, "a vocoder with a voice source"
+        voices = self.net.voices_of(speaker)
+        return self._pitch(codes, voices.double() if voices.is_floating_point() else voices, mask)
 
     def _samples(self, spectrum: Tensor) -> Tensor:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
@@ -231,12 +215,13 @@ class UnitVocos:
         higher = 2 ** (prosody.pitch_semitones / 12)
 
         def coarse(codes: Tensor) -> Tensor:
-            """[F] -> [N, D]"""
-            return self._exact.coarse(codes[None], speaker, _whole(codes))[0]
+            """[F] -> [N, D (+ 2)]: what is predicted of the pitch behind it."""
+            hidden = net.coarse(codes[None], speaker, whole(codes))[0]
+            return torch.cat([hidden.double(), self._predicted(codes[None], speaker, whole(codes))[0]], -1) if options.voice_source else hidden
 
         def pitched(frames: Tensor) -> Tensor:
-            """[N, D] -> [N, D + 1]: the pitch behind it."""
-            return torch.cat([frames, higher * _hz(self._exact.pitch(frames))[:, None]], -1)
+            """[N, D + 2] -> [N, D + 1]: the pitch behind it."""
+            return torch.cat([frames[:, :-2], higher * _hz(frames[:, -2:])[:, None]], -1)
 
         def hz(frames: Tensor) -> Tensor:
             """[N, D + 1] -> [N, D + hop]: the pitch of each sample behind it."""
@@ -259,7 +244,7 @@ class UnitVocos:
             hidden, spectrum = frames[None], None
             if options.voice_source:
                 hidden, spectrum = frames[None, :, : -2 * bins], torch.view_as_complex(frames[None, :, -2 * bins :].unflatten(-1, (bins, 2)).contiguous())
-            return torch.view_as_real(net.detailed(hidden, spectrum, _whole(frames))[0]).flatten(1)
+            return torch.view_as_real(net.detailed(hidden, spectrum, whole(frames))[0]).flatten(1)
 
         def waveform(frames: Tensor) -> Tensor:
             """[N, 2 x bins] -> [N x hop]."""
