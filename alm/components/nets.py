@@ -32,9 +32,18 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, F, D], mask [B, F] -> [B, F, D]."""
-        y = self.depthwise(F.pad((x * mask[..., None]).transpose(1, 2), (self.before, 0))).transpose(1, 2)
+        y = self._convolved(F.pad((x * mask[..., None]).transpose(1, 2), (self.before, 0))).transpose(1, 2)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return x + self.scale * F.dropout(y, self.dropout, self.training)
+
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """The depthwise convolution, [B, D, F] -> [B, D, F]. PyTorch has no kernel for it in double precision and would go channel by channel."""
+        if x.dtype != torch.float64:
+            return self.depthwise(x)
+        assert self.depthwise.bias is not None
+        windows = F.pad(x, self.depthwise.padding * 2).unfold(-1, self.depthwise.kernel_size[0], 1)
+        return (windows * self.depthwise.weight[:, 0, None]).sum(-1) + self.depthwise.bias[:, None]
 
 
 class Adapter(nn.Module):

@@ -177,3 +177,33 @@ def test_a_short_prompt_is_repeated():
 def test_a_vocoder_of_names_refuses_a_recording():
     with pytest.raises(AlmError, match="voice_prompt: true"):
         vocoder(blocks=2).stream(testing.test_clips(RATE)[0])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_in_double_precision_is_the_block(causal):
+    from alm.components.nets import ConvNeXtBlock
+
+    torch.manual_seed(0)
+    block, x, mask = ConvNeXtBlock(6, causal=causal).requires_grad_(False), torch.randn(2, 9, 6), torch.arange(9) < torch.tensor([[9], [5]])
+    torch.testing.assert_close(block.double()(x.double(), mask).float(), block.float()(x, mask), atol=1e-5, rtol=0)
+
+
+def test_the_shipped_one_joins_without_clicks():
+    """A click is a step, which has energy at all frequencies: between the pieces of real speech the curve bends as in the whole."""
+    import alm
+
+    pipeline = alm.load("prompts")
+    clip = next(u for u in pipeline.parts.utterances("test") if u.language == "en" and u.audio and 2 < (u.audio.duration_s or 0) < 5)
+    units, speaker = pipeline.tokenize(alm.read_audio(clip.audio)), pipeline.speaker_of("en")
+    stream = pipeline.vocoder.stream(speaker)
+    pieces = [piece.samples[0] for start in range(0, units.num_frames, 3) if (piece := stream.push(units[start : start + 3])) is not None]
+    last = stream.finish()
+    pieces += [last.samples[0]] if last is not None else []
+    joined, whole = torch.cat(pieces), pipeline.vocoder.synthesize([units], [speaker])[0].samples[0]
+    torch.testing.assert_close(joined, whole, atol=1e-5, rtol=0)
+    bends = joined.diff(n=2).abs()
+    joins = torch.tensor([len(piece) for piece in pieces]).cumsum(0)[:-1]
+    assert len(joins) > 10
+    at_joins = torch.stack([bends[join - 2 : join + 1].max() for join in joins])
+    everywhere = bends.unfold(0, 3, 1).amax(-1)
+    assert float(at_joins.mean()) < 1.5 * float(everywhere.mean()) and float(at_joins.max()) <= float(bends.max())

@@ -48,8 +48,14 @@ class Stacks:
         """Frames before and behind one that the other blocks see."""
         return self._reach(self.detail_blocks)
 
+    @property
+    def block_reach(self) -> tuple[int, int]:
+        """Frames before and behind one that a block sees."""
+        return (KERNEL - 1, 0) if self.causal else (KERNEL // 2, KERNEL // 2)
+
     def _reach(self, blocks: int) -> tuple[int, int]:
-        return (blocks * (KERNEL - 1), 0) if self.causal else (blocks * (KERNEL // 2), blocks * (KERNEL // 2))
+        before, behind = self.block_reach
+        return blocks * before, blocks * behind
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Stage:
         rate: outputs of a frame.
     """
 
-    def __init__(self, compute: Compute, left: int, right: int, rate: int = 1) -> None:
+    def __init__(self, compute: Compute, left: int = 0, right: int = 0, rate: int = 1) -> None:
         self.compute, self.left, self.right, self.rate = compute, left, right, rate
         self.held: Tensor | None = None
         self.skip = 0  # of the frames held, those whose outputs were given

@@ -24,7 +24,7 @@ from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitMelOptions, card_of, hifigan_reach, saved_content, unit_mel_card, unit_mel_reaching
-from alm.components.vocoders.frames import UnitFrames, whole
+from alm.components.vocoders.frames import UnitFrames, block_stages
 from alm.components.vocoders.hifigan import generator_sizes, start_weights, without_weight_norm
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
@@ -123,14 +123,13 @@ class UnitMel:
         row = torch.tensor([speaker_row(self.card, speaker)])
         tempo = options.resampling * prosody.tempo
 
-        def coarse(codes: Tensor) -> Tensor:
-            return net.coarse(codes[None], row, whole(codes))[0]
-
-        def mel(hidden: Tensor) -> Tensor:
-            return net.mel(hidden[None], whole(hidden))[0]
-
+        context = [
+            Stage(lambda codes: net.embedded(codes[None], row)[0]),
+            *block_stages([net.context], options.block_reach),
+            Stage(lambda hidden: net.spread_out(hidden[None], row)[0], rate=options.frames_per_unit),
+        ]
         resampled = [Tempo(tempo)] if tempo != 1.0 else []
-        return [Stage(coarse, *options.context_reach, options.frames_per_unit), *resampled, Stage(mel, *options.detail_reach)]
+        return [*context, *resampled, *net.detail_stages(), Stage(lambda hidden: net.head(net.norm(hidden)).float())]
 
     def stream(self, speaker: Speaker, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.

@@ -27,7 +27,7 @@ from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.nets import ConvNeXtBlock
 from alm.components.speaker_encoder import SpeakerEncoder, load_speaker_encoder, prompt_vectors
 from alm.components.vocoders.cards import KERNEL, VOCODER_CARD, VOCODER_FILE, UnitVocosOptions, reaching, saved_card, saved_content, unit_vocos_card
-from alm.components.vocoders.frames import UnitFrames, speaker_table, whole
+from alm.components.vocoders.frames import UnitFrames, block_stages, speaker_table
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.pitch import HIGHEST_HZ, LOWEST_HZ, Source, gliding, voice_source
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
@@ -49,9 +49,17 @@ class PitchNet(nn.Module):
 
     def forward(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """As `UnitVocosNet.coarse` -> [B, F x frames_per_unit, 2], the score of a voiced frame and the octaves above the lowest pitch."""
-        hidden = self.units(codes) + self.speaker(speaker)[:, None]
+        hidden = self.embedded(codes, speaker)
         for block in self.blocks:
             hidden = block(hidden, mask)
+        return self.spread_out(hidden)
+
+    def embedded(self, codes: Tensor, speaker: Tensor) -> Tensor:
+        """-> [B, F, D]"""
+        return self.units(codes) + self.speaker(speaker)[:, None]
+
+    def spread_out(self, hidden: Tensor) -> Tensor:
+        """[B, F, D] -> [B, F x frames_per_unit, 2]"""
         return self.leave(hidden).unflatten(-1, (-1, 2)).flatten(1, 2)
 
 
@@ -101,9 +109,18 @@ class UnitVocosNet(UnitFrames):
 
     def detailed(self, hidden: Tensor, source: Tensor | None, mask: Tensor) -> Tensor:
         """[B, N, D], the source's spectrum [B, N, fft / 2 + 1], mask [B, N] -> the spectrum."""
-        if source is not None:
-            hidden = hidden + self.source((source.abs() + 1e-2).log())
-        log_magnitude, phase = self.head(self.fine(hidden, mask)).float().chunk(2, -1)
+        hidden = self.sourced(hidden, source)
+        for block in self.detail:
+            hidden = block(hidden, mask)
+        return self.spectrum(hidden, source)
+
+    def sourced(self, hidden: Tensor, source: Tensor | None) -> Tensor:
+        """What enters the second stack."""
+        return hidden if source is None else hidden + self.source((source.abs() + 1e-2).log())
+
+    def spectrum(self, hidden: Tensor, source: Tensor | None) -> Tensor:
+        """What the second stack gives -> the spectrum."""
+        log_magnitude, phase = self.head(self.norm(hidden)).float().chunk(2, -1)
         if source is not None:
             phase = phase + source.angle()
         return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
@@ -119,6 +136,11 @@ class UnitVocosNet(UnitFrames):
         options = self.options
         length = spectrum.shape[1] * options.hop_samples
         return torch.istft(spectrum.transpose(1, 2), options.fft_samples, options.hop_samples, window=self.window, length=length)
+
+
+def _complex(flat: Tensor, bins: int) -> Tensor | None:
+    """[N, 2 x bins] -> complex [1, N, bins]; None where there is nothing."""
+    return torch.view_as_complex(flat[None].unflatten(-1, (bins, 2)).contiguous()) if flat.shape[1] else None
 
 
 def _hz(predicted: Tensor) -> Tensor:
@@ -210,14 +232,20 @@ class UnitVocos:
 
     def _stages(self, speaker: Tensor, prosody: Prosody) -> list[Stage]:
         net, options = self.net, self.net.options
-        hop, bins = options.hop_samples, options.fft_samples // 2 + 1
-
+        size, hop, bins = options.hidden_size, options.hop_samples, options.fft_samples // 2 + 1
         higher = 2 ** (prosody.pitch_semitones / 12)
+        pitch, voices = self._pitch, net.voices_of(speaker)
+        exact = voices.double() if voices.is_floating_point() else voices
 
-        def coarse(codes: Tensor) -> Tensor:
-            """[F] -> [N, D (+ 2)]: what is predicted of the pitch behind it."""
-            hidden = net.coarse(codes[None], speaker, whole(codes))[0]
-            return torch.cat([hidden.double(), self._predicted(codes[None], speaker, whole(codes))[0]], -1) if options.voice_source else hidden
+        def embedded(codes: Tensor) -> Tensor:
+            """[F] -> [F, D (+ P)]: what the network of the pitch works on behind it."""
+            hidden = net.embedded(codes[None], speaker)[0]
+            return hidden if pitch is None else torch.cat([hidden.double(), pitch.embedded(codes[None], exact)[0]], -1)
+
+        def spread(hidden: Tensor) -> Tensor:
+            """[F, D (+ P)] -> [N, D (+ 2)]: what is predicted of the pitch behind it."""
+            frames = net.spread_out(hidden[None, :, :size].float(), speaker)[0]
+            return frames if pitch is None else torch.cat([frames.double(), pitch.spread_out(hidden[None, :, size:])[0]], -1)
 
         def pitched(frames: Tensor) -> Tensor:
             """[N, D + 2] -> [N, D + 1]: the pitch behind it."""
@@ -239,21 +267,24 @@ class UnitVocos:
             spectrum = net.source_spectrum(frames[None, :, -hop:].float().flatten(1))[0]
             return torch.cat([frames[:, :-hop].float(), torch.view_as_real(spectrum).flatten(1)], -1)
 
-        def detailed(frames: Tensor) -> Tensor:
-            """[N, D (+ 2 x bins)] -> [N, 2 x bins]: the spectrum."""
-            hidden, spectrum = frames[None], None
-            if options.voice_source:
-                hidden, spectrum = frames[None, :, : -2 * bins], torch.view_as_complex(frames[None, :, -2 * bins :].unflatten(-1, (bins, 2)).contiguous())
-            return torch.view_as_real(net.detailed(hidden, spectrum, whole(frames))[0]).flatten(1)
+        def sourced(frames: Tensor) -> Tensor:
+            """[N, D (+ 2 x bins)] -> the same, as the second stack takes it."""
+            return torch.cat([net.sourced(frames[None, :, :size], _complex(frames[:, size:], bins))[0], frames[:, size:]], -1)
+
+        def spectrum(frames: Tensor) -> Tensor:
+            """[N, D (+ 2 x bins)] -> [N, 2 x bins]."""
+            return torch.view_as_real(net.spectrum(frames[None, :, :size], _complex(frames[:, size:], bins))[0]).flatten(1)
 
         def waveform(frames: Tensor) -> Tensor:
             """[N, 2 x bins] -> [N x hop]."""
             return net.waveform(torch.view_as_complex(frames[None].unflatten(-1, (bins, 2)).contiguous()))[0]
 
-        context, detail, window = options.context_reach, options.detail_reach, options.window_reach
-        voice = [Stage(pitched, 0, 0), Stage(hz, 0, 1), Stage(sounding, 0, 0), Stage(analysed, window, window)] if options.voice_source else []
+        window = options.window_reach
+        stacks = [net.context] if pitch is None else [net.context, pitch.blocks]
+        voice = [Stage(pitched), Stage(hz, 0, 1), Stage(sounding), Stage(analysed, window, window), Stage(sourced)] if options.voice_source else []
         tempo = [Tempo(prosody.tempo)] if prosody.tempo != 1.0 else []
-        return [Stage(coarse, *context, options.frames_per_unit), *tempo, *voice, Stage(detailed, *detail), Stage(waveform, window, window, hop)]
+        context = [Stage(embedded), *block_stages(stacks, options.block_reach), Stage(spread, rate=options.frames_per_unit)]
+        return [*context, *tempo, *voice, *net.detail_stages(), Stage(spectrum), Stage(waveform, window, window, hop)]
 
     def save(self, folder: Path) -> None:
         """vocoder.safetensors and vocoder.json."""
