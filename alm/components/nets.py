@@ -36,7 +36,6 @@ class ConvNeXtBlock(nn.Module):
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return x + self.scale * F.dropout(y, self.dropout, self.training)
 
-
     def _convolved(self, x: Tensor) -> Tensor:
         """The depthwise convolution, [B, D, F] -> [B, D, F]. PyTorch has no kernel for it in double precision and would go channel by channel."""
         if x.dtype != torch.float64:

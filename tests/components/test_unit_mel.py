@@ -103,3 +103,29 @@ def test_training_lowers_the_error_of_the_spectrogram():
         optimizer.step()
         errors.append(float(beside["spectrogram"]))
     assert errors[-1] < 0.6 * errors[0]
+
+
+def test_training_hears_the_spectrogram_that_is_spoken():
+    made, codes = vocoder(), torch.randint(8, (2, 15))
+    with torch.inference_mode():
+        trained = made.net.spectrogram(codes, torch.tensor([1, 0]))
+    for row, name in enumerate(("ben", "anna")):
+        torch.testing.assert_close(made.spectrogram(Units(codes[row : row + 1], 25.0, "f"), name), trained[row], atol=1e-5, rtol=0)
+
+
+def test_it_may_start_from_the_frames_of_a_unit_vocos(tmp_path):
+    from alm.components.vocoders.cards import UnitVocosOptions
+    from alm.components.vocoders.unit_vocos import UntrainedUnitVocos
+
+    card = VocoderCard(RATE, 25.0, 8, units_fingerprint="f", speakers=("ben", "anna"))
+    other = UntrainedUnitVocos(UnitVocosOptions(hidden_size=32, blocks=4, voice_source=True), card).network(card, 0.0)
+    other.vocoder().save(tmp_path)
+    untrained = UntrainedUnitMel(UnitMelOptions(hidden_size=32, blocks=4, channels=32, hop_samples=160), VocoderCard(RATE, 25.0, 8))
+    net = untrained.network(VocoderCard(RATE, 25.0, 8, units_fingerprint="f", speakers=("anna", "ben")), 0.0)
+    head = net.head.weight.clone()
+    net.start_from(tmp_path)
+    torch.testing.assert_close(net.detail[1].expand.weight, other.detail[1].expand.weight, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(net.speaker.weight, other.speaker.weight[[1, 0]], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(net.head.weight, head)
+    with pytest.raises(RuntimeError, match="spread"):
+        UntrainedUnitMel(UnitMelOptions(hidden_size=32, blocks=4, channels=32), VocoderCard(RATE, 25.0, 8)).network(card, 0.0).start_from(tmp_path)

@@ -19,6 +19,8 @@ from alm.components.vocoders.cards import KERNEL
 from alm.components.vocoders.inputs import speaker_rows
 from alm.components.vocoders.streaming import Stage
 
+FRAMES = ("units.", "speaker.", "context.", "spread.", "detail.", "norm.")  # names of its weights
+
 
 class FrameOptions(Protocol):
     """What the options of such a vocoder say of these blocks."""

@@ -70,7 +70,7 @@ class Tempo(Stage):
         count = max(1, round(total / self.tempo)) if last else math.floor((total - 2) / self.tempo) + 1
         if count <= self.made:
             return None
-        at = torch.arange(self.made, count, dtype=torch.float64).mul(self.tempo).clamp(max=total - 1) - self.start
+        at = torch.arange(self.made, count, dtype=torch.float64, device=self.held.device).mul(self.tempo).clamp(max=total - 1) - self.start
         before = at.long()
         made = self.held[before]
         if made.is_floating_point():

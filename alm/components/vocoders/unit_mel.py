@@ -24,10 +24,11 @@ from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Prosody, Speaker, Units
 from alm.components.encoders.checkpoints import load_pretrained
 from alm.components.vocoders.cards import VOCODER_CARD, VOCODER_FILE, UnitMelOptions, card_of, hifigan_reach, saved_content, unit_mel_card, unit_mel_reaching
-from alm.components.vocoders.frames import UnitFrames, block_stages
+from alm.components.vocoders.frames import FRAMES, UnitFrames, block_stages
 from alm.components.vocoders.hifigan import generator_sizes, start_weights, without_weight_norm
 from alm.components.vocoders.inputs import check_units, speaker_row, spoken_codes
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
+from alm.components.vocoders.unit_vocos import read_net as read_unit_vocos
 
 MELS, LOWEST_HZ, HIGHEST_HZ = 80, 80.0, 7600.0
 FLOOR = 1e-5  # of a band, in training: what is below is not heard
@@ -61,28 +62,34 @@ class UnitMelNet(UnitFrames):
         self.hifigan = hifigan
         self.log_mel = LogMel(options.sample_rate_hz, options.hop_samples, options.fft_samples, FLOOR)
 
-    def mel(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """[B, N, D] at the rate of frames, mask [B, N] -> [B, N, 80]."""
-        return self.head(self.fine(hidden, mask)).float()
-
-    def spectrogram(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """As `UnitFrames.coarse` -> [B, N, 80] and the mask of its frames."""
-        hidden, fine = self.coarse(codes, speaker, mask), mask.repeat_interleave(self.frames_per_unit, 1)
+    def spectrogram(self, codes: Tensor, speaker: Tensor) -> Tensor:
+        """codes [B, F], rows of speakers [B] -> [B, N, 80]."""
+        hidden = self.coarse(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
         if self.options.resampling != 1.0:
-            lengths = fine.sum(1)
-            rows = [Tempo(self.options.resampling).push(row[:length], last=True) for row, length in zip(hidden, lengths.tolist(), strict=True)]
-            hidden = nn.utils.rnn.pad_sequence([row for row in rows if row is not None], batch_first=True)
-            fine = torch.arange(hidden.shape[1], device=hidden.device) < torch.tensor([len(row) for row in rows if row is not None], device=hidden.device)[:, None]
-        return self.mel(hidden, fine), fine
+            resampled = Tempo(self.options.resampling).push(hidden.transpose(0, 1), last=True)
+            assert resampled is not None, "one unit gives a frame at least"
+            hidden = resampled.transpose(0, 1)
+        return self.mel(self.fine(hidden, torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)))
+
+    def mel(self, hidden: Tensor) -> Tensor:
+        """What the second stack gives, [B, N, D] -> [B, N, 80]."""
+        return self.head(hidden).float()
 
     def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor, recording: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        mel, _ = self.spectrogram(codes, speaker, torch.ones_like(codes, dtype=torch.bool))
+        mel = self.spectrogram(codes, speaker)
         return self.hifigan(mel), {"spectrogram": (mel - self.log_mel(recording)).abs().mean()}
 
     def start_from(self, folder: Path) -> None:
-        other = read_net(folder)
-        other.hifigan.apply_weight_norm()
-        self.load_state_dict({**other.state_dict(), **self.speakers_of(other)})
+        """A unit-vocos of the same blocks and frames will do: the rest then starts anew."""
+        if "hifigan" in saved_content(folder):
+            other: UnitFrames = read_net(folder)
+            other.hifigan.apply_weight_norm()  # type: ignore[union-attr,operator]
+            added = {}
+        else:
+            other = read_unit_vocos(folder)
+            added = {name: value for name, value in self.state_dict().items() if not name.startswith(FRAMES)}
+        found = {name: value for name, value in other.state_dict().items() if not added or name.startswith(FRAMES)}
+        self.load_state_dict({**added, **found, **self.speakers_of(other)})
 
     def vocoder(self) -> UnitMel:
         net = UnitMelNet(self.options, self.card, SpeechT5HifiGan(self.hifigan.config))
@@ -129,7 +136,7 @@ class UnitMel:
             Stage(lambda hidden: net.spread_out(hidden[None], row)[0], rate=options.frames_per_unit),
         ]
         resampled = [Tempo(tempo)] if tempo != 1.0 else []
-        return [*context, *resampled, *net.detail_stages(), Stage(lambda hidden: net.head(net.norm(hidden)).float())]
+        return [*context, *resampled, *net.detail_stages(), Stage(lambda hidden: net.mel(net.norm(hidden)))]
 
     def stream(self, speaker: Speaker, prosody: Prosody = Prosody()) -> StageStream:
         """Sound of units that come bit by bit.
