@@ -101,7 +101,8 @@ class VocoderTraining(pl.LightningModule):
 
     @torch.no_grad()
     def _averaged(self, kept: list[Tensor], new: list[Tensor], seen: Tensor) -> None:
-        torch._foreach_lerp_(kept, new, max(1 - self.options.ema, 9 / (10 + int(seen))))
+        filled = [pair for pair in zip(kept, new, strict=True) if pair[0].numel()]  # CUDA's kernels may not take empty ones
+        torch._foreach_lerp_([own for own, _ in filled], [other for _, other in filled], max(1 - self.options.ema, 9 / (10 + int(seen))))
 
     def mel_loss(self, made: Tensor, real: Tensor) -> Tensor:
         """L1 of log-mel spectrograms over three resolutions."""

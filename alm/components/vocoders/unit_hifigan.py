@@ -80,10 +80,12 @@ class UnitHifigan:
 
 def _sound(model: SeamlessM4TCodeHifiGan, codes: Tensor, language: int, speaker: Tensor) -> Tensor:
     """Units of one frame each [B, F], rows of speakers [B] -> [B, T]."""
-    hidden = model.unit_embedding(codes)
-    spoken, voice = model.language_embedding(torch.full_like(speaker, language)), model.speaker_embedding(speaker.clamp(max=model.config.vocoder_num_spkrs - 1))
-    beside = [row[:, None].expand(-1, hidden.shape[1], -1) for row in (spoken, voice)]
-    return model.hifi_gan(torch.cat([beside[0], hidden, beside[1]], -1).transpose(1, 2))
+    config, rows = model.config, [model.unit_embedding(codes)]
+    if config.lang_embed_dim:  # embeddings of size 0 are left alone: their gradients break CUDA's kernels
+        rows.insert(0, model.language_embedding(torch.full_like(speaker, language))[:, None].expand(-1, codes.shape[1], -1))
+    if config.spkr_embed_dim:
+        rows.append(model.speaker_embedding(speaker.clamp(max=config.vocoder_num_spkrs - 1))[:, None].expand(-1, codes.shape[1], -1))
+    return model.hifi_gan(torch.cat(rows, -1).transpose(1, 2))
 
 
 class HifiganNet(nn.Module):
