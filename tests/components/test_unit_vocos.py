@@ -207,3 +207,26 @@ def test_the_shipped_one_joins_without_clicks():
     at_joins = torch.stack([bends[join - 2 : join + 1].max() for join in joins])
     everywhere = bends.unfold(0, 3, 1).amax(-1)
     assert float(at_joins.mean()) < 1.5 * float(everywhere.mean()) and float(at_joins.max()) <= float(bends.max())
+
+
+def test_a_long_clip_is_spoken_in_steps(monkeypatch):
+    from alm.components.vocoders import streaming, unit_vocos
+
+    made, long = vocoder(blocks=2, voice_source=True), Units(torch.randint(8, (1, 130)), 25.0, "f")
+    short = long[:20]
+    plain = made.synthesize([long, short], ["ben", "anna"])
+    monkeypatch.setattr(unit_vocos, "BATCH_UNITS", 50)
+    monkeypatch.setattr(streaming, "STEP_UNITS", 30)
+    held = []
+    push = streaming.StageStream.push
+
+    def watched(self, units):
+        piece = push(self, units)
+        held.append(max(len(stage.held) for stage in self.stages if stage.held is not None))
+        return piece
+
+    monkeypatch.setattr(streaming.StageStream, "push", watched)
+    again = made.synthesize([long, short], ["ben", "anna"])
+    assert len(held) == 5 and max(held) < 4 * 130
+    for one, other in zip(plain, again, strict=True):
+        torch.testing.assert_close(one.samples, other.samples, atol=1e-5, rtol=0)

@@ -17,6 +17,7 @@ from alm.api.errors import AlmError
 from alm.api.types import Audio, Units
 from alm.components.vocoders.inputs import check_units
 
+STEP_UNITS = 1000
 Compute = Callable[[Tensor], Tensor]  # [F, ...] -> [F x rate, ...]
 
 
@@ -110,8 +111,9 @@ class StageStream:
         return self._advance(None, last=True)
 
     def whole(self, units: Units) -> Audio:
-        """All of a clip that is there already."""
-        return Audio.join([piece for piece in (self.push(units), self.finish()) if piece is not None])
+        """All of a clip that is there already, in steps, so that an hour of it needs no more memory than a minute but for its samples."""
+        pieces = [self.push(units[start : start + STEP_UNITS]) for start in range(0, max(1, units.num_frames), STEP_UNITS)]
+        return Audio.join([piece for piece in (*pieces, self.finish()) if piece is not None])
 
     @torch.inference_mode()
     def _advance(self, units: Units | None, *, last: bool) -> Audio | None:

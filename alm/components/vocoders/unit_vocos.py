@@ -188,9 +188,9 @@ class UnitVocos:
         for clip in units:
             check_units(self.card, clip)
         results: list[Audio | None] = [None] * len(units)
-        for index, changed in enumerate(prosody):
-            if changed.changes():
-                results[index] = self.stream(speakers[index], changed).whole(units[index])
+        for index, (clip, changed) in enumerate(zip(units, prosody or [Prosody()] * len(units), strict=True)):
+            if self.card.streams and (changed.changes() or clip.num_frames > BATCH_UNITS):
+                results[index] = self.stream(speakers[index], changed).whole(clip)
         plain = [index for index, made in enumerate(results) if made is None]
         for batch in batches_by_length([units[i].num_frames for i in plain], BATCH_UNITS):
             group = [plain[i] for i in batch]
