@@ -68,8 +68,10 @@ def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] 
     """Prove from cards alone that the parts of a recipe fit; loads no weight."""
     from alm.core.check import check_recipe
     from alm.core.parts import Parts
+    from alm.train.options import check_options
 
-    problems = check_recipe(Parts.of(recipe, overrides or ()))
+    parts = Parts.of(recipe, overrides or ())
+    problems = [*check_recipe(parts), *check_options(parts.recipe)]
     if as_json:
         print(json.dumps({"recipe": recipe, "fits": not problems, "problems": [dict(zip(("got", "wanted", "fix"), p, strict=True)) for p in problems]}))
     elif not problems:

@@ -31,6 +31,12 @@ def test_plugins_lists_and_checks(capsys):
     assert call(capsys, "check", "prompts")[:2] == (0, "prompts: fits\n")
 
 
+@pytest.mark.parametrize(("recipe", "option"), [("prompts-vocoder", "adversarial_form=0.5"), ("prompts-vocoder", "segment_units=many"), ("prompts-units", "iteration=3")])
+def test_options_of_training_are_checked_with_the_rest(capsys, recipe, option):
+    code, _, err = call(capsys, "check", recipe, f"train.options.{option}")
+    assert code == 2 and "train.options" in err and option.split("=")[0] in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,7 +7,6 @@ tokenizer's units: those are clusters of a middle layer (objective kmeans on tok
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,30 +17,10 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 from alm.api.types import Audio
 from alm.components.mel import stacked_mel
 from alm.core.parts import Parts
-from alm.train.pretraining import CodeUse, Heard, NetworkOptions, Pretraining, clips, loaders
+from alm.train.options import BestRqOptions
+from alm.train.pretraining import CodeUse, Heard, Pretraining, clips, loaders
 
 NOISE = 0.1  # standard deviation of what replaces masked input
-
-
-@dataclass(frozen=True)
-class BestRqOptions(NetworkOptions):
-    """`train.options` of objective best-rq: as NetworkOptions, and:
-
-    Attributes:
-        bands: log-mel bands; USM has 128.
-        stack: log-mel frames that become one input; 4 gives 25 Hz.
-        convolution_kernel: frames that the Conformer's convolution sees.
-        codebooks: independent quantizers with a softmax each; USM has 16.
-        codes: of a codebook.
-        code_size: dimensions in which the nearest code is sought.
-    """
-
-    bands: int = 80
-    stack: int = 4
-    convolution_kernel: int = 15
-    codebooks: int = 1
-    codes: int = 8192
-    code_size: int = 16
 
 
 class RandomQuantizer(nn.Module):

@@ -32,32 +32,9 @@ from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
+from alm.train.options import CtcOptions
 
 MEL_FILE = "mel.safetensors"
-
-
-@dataclass(frozen=True)
-class CtcOptions:
-    """`train.options` of objective ctc.
-
-    Attributes:
-        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
-        reconstruction_weight: of the log-mel L1 loss beside the CTC loss; 0 for an adapter that only listens.
-        mask_frames: longest stretch of input frames blanked (SpecAugment in time, arXiv 1904.08779).
-        masks_per_s: how many such stretches a second of input.
-        input_dropout: share of input values dropped.
-        noise: standard deviation of the noise on the adapter's output before the mel head, so that the head does not
-            rely on detail that a codebook cannot keep.
-    """
-
-    text_tokenizer: str = ""
-    reconstruction_weight: float = 2.0
-    mask_frames: int = 6
-    masks_per_s: float = 0.7
-    input_dropout: float = 0.0
-    noise: float = 0.1
-    hidden_size: int = 256
-    blocks: int = 4
 
 
 @dataclass(frozen=True)

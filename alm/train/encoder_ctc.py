@@ -29,21 +29,8 @@ from alm.core.parts import Parts
 from alm.train.ctc import Labels, make_labels
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
+from alm.train.options import EncoderCtcOptions
 from alm.train.pretraining import SHORTEST_S, span_mask
-
-
-@dataclass(frozen=True)
-class EncoderCtcOptions:
-    """`train.options` of objective encoder-ctc.
-
-    Attributes:
-        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
-        mask_probability, mask_frames: spans of the encoder's frames that the head does not see, as in pretraining; 0 hides none.
-    """
-
-    text_tokenizer: str = ""
-    mask_probability: float = 0.0
-    mask_frames: int = 5
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ recipe whose tokenizer makes the targets (arXiv 2106.07447).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,25 +19,10 @@ from alm.api.types import Audio, AudioFile
 from alm.components.encoders.waves import normalized
 from alm.core.parts import Parts
 from alm.core.units import cached_units
-from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, wave_config
+from alm.train.options import HubertOptions
+from alm.train.pretraining import Heard, Pretraining, clips, frames_of, loaders, wave_config
 
 TEMPERATURE = 0.1
-
-
-@dataclass(frozen=True)
-class HubertOptions(WaveOptions):
-    """`train.options` of objective hubert: as WaveOptions, and:
-
-    Attributes:
-        projection_size: dimensions in which a frame is compared with the embeddings of the units.
-        feature_penalty: weight of the mean square of what the convolutions give.
-        unmasked_weight: of the same loss on frames that are not masked, 0 in the paper; with little speech the convolutions learn
-            most from these.
-    """
-
-    projection_size: int = 128
-    feature_penalty: float = 10.0
-    unmasked_weight: float = 0.0
 
 
 class Hubert(Pretraining):

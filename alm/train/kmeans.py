@@ -28,6 +28,7 @@ from alm.core.cache import BATCH_S, Cache
 from alm.core.devices import pick_device
 from alm.core.parts import Parts
 from alm.core.plugins import did_you_mean
+from alm.train.options import KmeansOptions
 
 CHUNK = 1 << 16
 SHARD_CLIPS = 256
@@ -35,23 +36,6 @@ SAMPLE_PER_CLUSTER = 20
 WINDOW_PER_CLUSTER = 1000  # frames a cluster between two looks at what mini-batches still gain
 
 Shards = Callable[[], Iterable[Tensor]]
-
-
-@dataclass(frozen=True)
-class KmeansOptions:
-    """`train.options` of objective kmeans.
-
-    Attributes:
-        algorithm: "lloyd", or "minibatch" for more frames than many passes are worth.
-        iterations: most passes over all frames.
-        tolerance: stop when the inertia falls by less than this share: in a pass, or over a thousand frames a cluster.
-        batch_frames: frames of a mini-batch.
-    """
-
-    algorithm: str = "lloyd"
-    iterations: int = 30
-    tolerance: float = 1e-4
-    batch_frames: int = 10_000
 
 
 def fit(shards: Shards, clusters: int, options: KmeansOptions, seed: int = 0, device: str | None = None) -> tuple[Tensor, float]:

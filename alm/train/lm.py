@@ -27,41 +27,7 @@ from alm.train.augment import replace_rows
 from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import adamw, progress
-
-
-@dataclass(frozen=True)
-class LmOptions:
-    """`train.options` of objective lm; shares are between 0 and 1.
-
-    Attributes:
-        join: share of samples to which another of the same task and languages is appended.
-        tempo: largest share of input frames that are dropped or doubled.
-        replace_frames: share of input units or features replaced by random ones of the batch.
-        replace_text, replace_units: share of teacher-forced text ids and units replaced by random ones (the loss still wants
-            the true ones), so that the network looks at its input rather than at what it said before.
-        unit_loss_weight: of the loss on units, beside 1 for text.
-        ctc_weight: of a CTC loss on the hidden states over the given units or features, against the transcript where the
-            sample emits one.
-        guide_weight, guide_steps: guided attention (alm.train.guide) and the steps over which its weight falls to zero:
-            without it a small network learns by heart long before it learns to listen.
-        guide_copies: start the guided head as one that copies what it looks at; for tied rows and a network from scratch.
-        rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
-            sound alike start alike. How AudioPaLM's audio rows start is unsettled.
-        half_precision_checkpoint: write weights as float16.
-    """
-
-    join: float = 0.0
-    tempo: float = 0.0
-    replace_frames: float = 0.0
-    replace_text: float = 0.0
-    replace_units: float = 0.0
-    unit_loss_weight: float = 1.0
-    ctc_weight: float = 0.0
-    guide_weight: float = 0.0
-    guide_steps: int = 2000
-    guide_copies: bool = False
-    rows_from_codebook: bool = False
-    half_precision_checkpoint: bool = True
+from alm.train.options import LmOptions
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,41 +25,11 @@ from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.parts import Parts
 from alm.train.data import Kept, loader
 from alm.train.optimize import adamw, progress
+from alm.train.options import NetworkOptions, WaveOptions
 
 SAMPLE_RATE_HZ = 16_000
 SHORTEST_S = 0.5
 KEPT_BYTES = 1 << 30  # of what the network reads of the clips: four and a half hours of sound
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Sizes of the transformer or Conformer that an objective pretrains; the defaults train on two cores.
-
-    Attributes:
-        mask_probability: of a frame to start a masked span; spans overlap, so that about 1 - (1 - p) ^ mask_frames of all frames
-            are masked.
-        mask_frames: length of a masked span.
-        tempo: each batch is played up to this share faster or slower (speed perturbation; Ko et al., Interspeech 2015).
-    """
-
-    hidden_size: int = 192
-    layers: int = 6
-    heads: int = 4
-    ffn_size: int = 768
-    mask_probability: float = 0.065
-    mask_frames: int = 10
-    tempo: float = 0.0
-
-
-@dataclass(frozen=True)
-class WaveOptions(NetworkOptions):
-    """As NetworkOptions, and:
-
-    Attributes:
-        convolution_size: channels of the seven convolutions on the waveform.
-    """
-
-    convolution_size: int = 128
 
 
 @dataclass(frozen=True, eq=False)

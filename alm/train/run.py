@@ -7,6 +7,7 @@ safetensors, recipe.yaml, README.md. Ctrl-C leaves last.ckpt; the same command g
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 import os
 import time
@@ -21,12 +22,13 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from alm.api.errors import AlmError
 from alm.core.checkpoint import write_model_card
-from alm.core.config import RecipeConfig, build_options, load_recipe, recipe_path, to_yaml
+from alm.core.config import RecipeConfig, load_recipe, recipe_path, to_yaml
 from alm.core.devices import has_bfloat16, pick_device
 from alm.core.files import atomic_folder
 from alm.core.parts import Parts
 from alm.core.sources import runs_folder
 from alm.core.units import Track
+from alm.train.options import check_options, training_options
 
 LAST = "last.ckpt"
 
@@ -103,7 +105,7 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
 
     recipe = _with_usable_precision(load_recipe(name, overrides))
     parts = Parts(recipe, recipe_path(name).parent, device=pick_device())
-    problems = check_recipe(parts)
+    problems = [*check_recipe(parts), *check_options(recipe)]
     if problems:
         raise AlmError(*problems[0])
     folder = out or runs_folder() / recipe.name
@@ -171,32 +173,21 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:
-    from alm.train import best_rq, ctc, encoder_ctc, hubert, lm, unit_labels, vocoder, wav2vec2
-
-    builders = {
-        "best-rq": (best_rq.build, best_rq.BestRqOptions),
-        "ctc": (ctc.build, ctc.CtcOptions),
-        "encoder-ctc": (encoder_ctc.build, encoder_ctc.EncoderCtcOptions),
-        "hubert": (hubert.build, hubert.HubertOptions),
-        "lm": (lm.build, lm.LmOptions),
-        "vocoder": (vocoder.build, vocoder.VocoderOptions),
-        "unit-labels": (unit_labels.build, unit_labels.UnitLabelsOptions),
-        "wav2vec2": (wav2vec2.build, wav2vec2.Wav2Vec2Options),
-    }
-    build, options = builders[parts.recipe.train.objective]
-    return build(parts, build_options(options, parts.recipe.train.options, "train.options"), track)
+    """The module of the recipe's objective and its loaders. Each objective is a file of its own name, with `build`."""
+    objective = parts.recipe.train.objective
+    return importlib.import_module(f"alm.train.{objective.replace('-', '_')}").build(parts, training_options(parts.recipe), track)
 
 
 def _kmeans(parts: Parts, target: Path, track: Track) -> None:
-    from alm.train.kmeans import KmeansOptions, fit_codebook
+    from alm.train.kmeans import fit_codebook
 
-    fit_codebook(parts, build_options(KmeansOptions, parts.recipe.train.options, "train.options"), target, track)
+    fit_codebook(parts, training_options(parts.recipe), target, track)
 
 
 def _bpe(parts: Parts, target: Path, track: Track) -> None:
-    from alm.train.text_tokenizer import BpeOptions, fit_text_tokenizer
+    from alm.train.text_tokenizer import fit_text_tokenizer
 
-    fit_text_tokenizer(parts, build_options(BpeOptions, parts.recipe.train.options, "train.options"), target)
+    fit_text_tokenizer(parts, training_options(parts.recipe), target)
 
 
 FITTERS = {"kmeans": _kmeans, "bpe": _bpe}  # objectives that fit in one go, without a training loop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -10,19 +9,9 @@ from transformers import PreTrainedTokenizerFast
 
 from alm.core.parts import Parts
 from alm.core.wording import Wording
+from alm.train.options import BpeOptions
 
 END, PAD = "<end>", "<pad>"
-
-
-@dataclass(frozen=True)
-class BpeOptions:
-    """`train.options` of objective bpe.
-
-    Attributes:
-        vocabulary_size: ids, with the 256 bytes and two special tokens.
-    """
-
-    vocabulary_size: int = 1024
 
 
 def fit_text_tokenizer(parts: Parts, options: BpeOptions, target: Path) -> None:

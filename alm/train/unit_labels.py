@@ -26,11 +26,7 @@ from alm.core.parts import Parts
 from alm.core.units import cached_units
 from alm.train.data import loader
 from alm.train.optimize import adamw, progress
-
-
-@dataclass(frozen=True)
-class UnitLabelsOptions:
-    """`train.options` of objective unit-labels: none."""
+from alm.train.options import UnitLabelsOptions
 
 
 @dataclass(frozen=True, eq=False)

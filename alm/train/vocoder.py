@@ -35,44 +35,12 @@ from alm.train.augment import replace_rows
 from alm.train.data import loader
 from alm.train.discriminators import Discriminators
 from alm.train.optimize import progress, schedule
+from alm.train.options import VocoderOptions
 
 CRITIC_FILE = "discriminators.safetensors"
 STFT_SAMPLES = (512, 1024)
 SHOWN = 2  # clips in TensorBoard
 VOICES = "voices-resemblyzer-0.1.4"
-
-
-@dataclass(frozen=True)
-class VocoderOptions:
-    """`train.options` of objective vocoder.
-
-    Attributes:
-        segment_units: length of a training crop.
-        batch_segments: crops in a batch.
-        adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
-        mel_weight, feature_weight: of the losses beside the adversarial one.
-        periods: of the discriminators that see samples a period apart, beside those on spectrograms.
-        ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
-        stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
-        pitch_weight, duration_weight, spectrogram_weight: of what a vocoder predicts beside the sound, if it does.
-        replace_units: share of units replaced by random ones of the batch, as a language model errs.
-        critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
-            times what the vocoder does.
-    """
-
-    segment_units: int = 32
-    batch_segments: int = 12
-    adversarial_from: float = 0.5
-    mel_weight: float = 15.0
-    feature_weight: float = 2.0
-    stft_weight: float = 0.0
-    pitch_weight: float = 1.0
-    duration_weight: float = 1.0
-    spectrogram_weight: float = 10.0
-    replace_units: float = 0.0
-    critic_samples: int = 8192
-    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    ema: float = 0.999
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ Network, quantizer and loss are transformers' Wav2Vec2ForPreTraining (arXiv 2006
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,27 +15,10 @@ from alm.api.types import Audio
 from alm.components.encoders.waves import normalized
 from alm.core.parts import Parts
 from alm.train.optimize import progress
-from alm.train.pretraining import Heard, Pretraining, WaveOptions, clips, frames_of, loaders, wave_config
+from alm.train.options import Wav2Vec2Options
+from alm.train.pretraining import Heard, Pretraining, clips, frames_of, loaders, wave_config
 
 HOT, COLD = 2.0, 0.5  # temperature of the Gumbel softmax, from the first step to the last
-
-
-@dataclass(frozen=True)
-class Wav2Vec2Options(WaveOptions):
-    """`train.options` of objective wav2vec2: as WaveOptions, and:
-
-    Attributes:
-        groups, codes: of the quantizer: `groups` codebooks of `codes` entries each.
-        projection_size: dimensions in which latents are compared.
-        distractors: latents of the same clip among which the true one is to be found.
-        diversity_weight: of the loss that keeps all codes in use.
-    """
-
-    groups: int = 2
-    codes: int = 160
-    projection_size: int = 128
-    distractors: int = 50
-    diversity_weight: float = 0.1
 
 
 class Wav2Vec2(Pretraining):

@@ -1,0 +1,266 @@
+"""`train.options` of every objective: what a recipe may write there. Plain data, checked before anything loads; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from alm.api.errors import AlmError
+from alm.core.config import RecipeConfig, build_options
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Sizes of the transformer or Conformer that an objective pretrains; the defaults train on two cores.
+
+    Attributes:
+        mask_probability: of a frame to start a masked span; spans overlap, so that about 1 - (1 - p) ^ mask_frames of all frames
+            are masked.
+        mask_frames: length of a masked span.
+        tempo: each batch is played up to this share faster or slower (speed perturbation; Ko et al., Interspeech 2015).
+    """
+
+    hidden_size: int = 192
+    layers: int = 6
+    heads: int = 4
+    ffn_size: int = 768
+    mask_probability: float = 0.065
+    mask_frames: int = 10
+    tempo: float = 0.0
+
+
+@dataclass(frozen=True)
+class WaveOptions(NetworkOptions):
+    """As NetworkOptions, and:
+
+    Attributes:
+        convolution_size: channels of the seven convolutions on the waveform.
+    """
+
+    convolution_size: int = 128
+
+
+@dataclass(frozen=True)
+class BestRqOptions(NetworkOptions):
+    """`train.options` of objective best-rq: as NetworkOptions, and:
+
+    Attributes:
+        bands: log-mel bands; USM has 128.
+        stack: log-mel frames that become one input; 4 gives 25 Hz.
+        convolution_kernel: frames that the Conformer's convolution sees.
+        codebooks: independent quantizers with a softmax each; USM has 16.
+        codes: of a codebook.
+        code_size: dimensions in which the nearest code is sought.
+    """
+
+    bands: int = 80
+    stack: int = 4
+    convolution_kernel: int = 15
+    codebooks: int = 1
+    codes: int = 8192
+    code_size: int = 16
+
+
+@dataclass(frozen=True)
+class HubertOptions(WaveOptions):
+    """`train.options` of objective hubert: as WaveOptions, and:
+
+    Attributes:
+        projection_size: dimensions in which a frame is compared with the embeddings of the units.
+        feature_penalty: weight of the mean square of what the convolutions give.
+        unmasked_weight: of the same loss on frames that are not masked, 0 in the paper; with little speech the convolutions learn
+            most from these.
+    """
+
+    projection_size: int = 128
+    feature_penalty: float = 10.0
+    unmasked_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Options(WaveOptions):
+    """`train.options` of objective wav2vec2: as WaveOptions, and:
+
+    Attributes:
+        groups, codes: of the quantizer: `groups` codebooks of `codes` entries each.
+        projection_size: dimensions in which latents are compared.
+        distractors: latents of the same clip among which the true one is to be found.
+        diversity_weight: of the loss that keeps all codes in use.
+    """
+
+    groups: int = 2
+    codes: int = 160
+    projection_size: int = 128
+    distractors: int = 50
+    diversity_weight: float = 0.1
+
+
+@dataclass(frozen=True)
+class CtcOptions:
+    """`train.options` of objective ctc.
+
+    Attributes:
+        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
+        reconstruction_weight: of the log-mel L1 loss beside the CTC loss; 0 for an adapter that only listens.
+        mask_frames: longest stretch of input frames blanked (SpecAugment in time, arXiv 1904.08779).
+        masks_per_s: how many such stretches a second of input.
+        input_dropout: share of input values dropped.
+        noise: standard deviation of the noise on the adapter's output before the mel head, so that the head does not
+            rely on detail that a codebook cannot keep.
+    """
+
+    text_tokenizer: str = ""
+    reconstruction_weight: float = 2.0
+    mask_frames: int = 6
+    masks_per_s: float = 0.7
+    input_dropout: float = 0.0
+    noise: float = 0.1
+    hidden_size: int = 256
+    blocks: int = 4
+
+
+@dataclass(frozen=True)
+class EncoderCtcOptions:
+    """`train.options` of objective encoder-ctc.
+
+    Attributes:
+        text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
+        mask_probability, mask_frames: spans of the encoder's frames that the head does not see, as in pretraining; 0 hides none.
+    """
+
+    text_tokenizer: str = ""
+    mask_probability: float = 0.0
+    mask_frames: int = 5
+
+
+@dataclass(frozen=True)
+class KmeansOptions:
+    """`train.options` of objective kmeans.
+
+    Attributes:
+        algorithm: "lloyd", or "minibatch" for more frames than many passes are worth.
+        iterations: most passes over all frames.
+        tolerance: stop when the inertia falls by less than this share: in a pass, or over a thousand frames a cluster.
+        batch_frames: frames of a mini-batch.
+    """
+
+    algorithm: str = "lloyd"
+    iterations: int = 30
+    tolerance: float = 1e-4
+    batch_frames: int = 10_000
+
+
+@dataclass(frozen=True)
+class LmOptions:
+    """`train.options` of objective lm; shares are between 0 and 1.
+
+    Attributes:
+        join: share of samples to which another of the same task and languages is appended.
+        tempo: largest share of input frames that are dropped or doubled.
+        replace_frames: share of input units or features replaced by random ones of the batch.
+        replace_text, replace_units: share of teacher-forced text ids and units replaced by random ones (the loss still wants
+            the true ones), so that the network looks at its input rather than at what it said before.
+        unit_loss_weight: of the loss on units, beside 1 for text.
+        ctc_weight: of a CTC loss on the hidden states over the given units or features, against the transcript where the
+            sample emits one.
+        guide_weight, guide_steps: guided attention (alm.train.guide) and the steps over which its weight falls to zero:
+            without it a small network learns by heart long before it learns to listen.
+        guide_copies: start the guided head as one that copies what it looks at; for tied rows and a network from scratch.
+        rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
+            sound alike start alike. How AudioPaLM's audio rows start is unsettled.
+        half_precision_checkpoint: write weights as float16.
+    """
+
+    join: float = 0.0
+    tempo: float = 0.0
+    replace_frames: float = 0.0
+    replace_text: float = 0.0
+    replace_units: float = 0.0
+    unit_loss_weight: float = 1.0
+    ctc_weight: float = 0.0
+    guide_weight: float = 0.0
+    guide_steps: int = 2000
+    guide_copies: bool = False
+    rows_from_codebook: bool = False
+    half_precision_checkpoint: bool = True
+
+
+@dataclass(frozen=True)
+class BpeOptions:
+    """`train.options` of objective bpe.
+
+    Attributes:
+        vocabulary_size: ids, with the 256 bytes and two special tokens.
+    """
+
+    vocabulary_size: int = 1024
+
+
+@dataclass(frozen=True)
+class UnitLabelsOptions:
+    """`train.options` of objective unit-labels: none."""
+
+
+@dataclass(frozen=True)
+class VocoderOptions:
+    """`train.options` of objective vocoder.
+
+    Attributes:
+        segment_units: length of a training crop.
+        batch_segments: crops in a batch.
+        adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
+        mel_weight, feature_weight: of the losses beside the adversarial one.
+        periods: of the discriminators that see samples a period apart, beside those on spectrograms.
+        ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
+        stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
+        pitch_weight, duration_weight, spectrogram_weight: of what a vocoder predicts beside the sound, if it does.
+        replace_units: share of units replaced by random ones of the batch, as a language model errs.
+        critic_samples: the discriminators judge a stretch of this length of each crop, as HiFi-GAN's do; they cost many
+            times what the vocoder does.
+    """
+
+    segment_units: int = 32
+    batch_segments: int = 12
+    adversarial_from: float = 0.5
+    mel_weight: float = 15.0
+    feature_weight: float = 2.0
+    stft_weight: float = 0.0
+    pitch_weight: float = 1.0
+    duration_weight: float = 1.0
+    spectrogram_weight: float = 10.0
+    replace_units: float = 0.0
+    critic_samples: int = 8192
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    ema: float = 0.999
+
+
+OPTIONS: dict[str, type] = {
+    "best-rq": BestRqOptions,
+    "bpe": BpeOptions,
+    "ctc": CtcOptions,
+    "encoder-ctc": EncoderCtcOptions,
+    "hubert": HubertOptions,
+    "kmeans": KmeansOptions,
+    "lm": LmOptions,
+    "unit-labels": UnitLabelsOptions,
+    "vocoder": VocoderOptions,
+    "wav2vec2": Wav2Vec2Options,
+}
+
+
+def training_options(recipe: RecipeConfig) -> Any:
+    """The options of a recipe's objective.
+
+    Raises:
+        AlmError: a key that it has not, or a value that does not fit one.
+    """
+    return build_options(OPTIONS[recipe.train.objective], recipe.train.options, "train.options")
+
+
+def check_options(recipe: RecipeConfig) -> list[tuple[str, str, str]]:
+    """Every misfit, as alm.core.check says the parts'."""
+    try:
+        training_options(recipe)
+    except AlmError as error:
+        return [(error.got, error.wanted, error.fix)]
+    return []
