@@ -187,7 +187,7 @@ class Report:
                 len(natural),
             )
             right = {of: 100 * _share_of_speaker(metrics["speaker_similarity"].encoder.embed(made), voices, speaker) for of, made in {"natural speech": natural, **clips}.items()}
-            self.beside(f"resynthesis/{language}/right-speaker", right, "% of clips nearest to their own of the speakers", own, len(natural))
+            self.beside(f"resynthesis/{language}/right-speaker", right, "% of clips", own, len(natural))
             for name in ("mcd", "f0_rmse"):
                 card = metrics[name].card
                 self.beside(f"resynthesis/{language}/{name}", {of: metrics[name].score(made, natural, language) for of, made in clips.items()}, card.unit, own, len(natural))
