@@ -16,7 +16,7 @@ from alm.api.interfaces import LoadContext
 from alm.components.frontends.cards import VOICES, GruutOptions, gruut_card
 
 STRESS = re.compile("[ˈˌ]")
-WORD_BREAK, LONG_BREAK = "|", "‖"
+WORD_BREAK = "|"
 
 
 class Gruut:

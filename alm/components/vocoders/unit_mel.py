@@ -30,7 +30,8 @@ from alm.components.vocoders.inputs import check_units, speaker_row, spoken_code
 from alm.components.vocoders.streaming import Stage, StageStream, Tempo
 from alm.components.vocoders.unit_vocos import read_net as read_unit_vocos
 
-MELS, LOWEST_HZ, HIGHEST_HZ = 80, 80.0, 7600.0
+MELS = 80
+BANDS = {"n_mels": MELS, "f_min": 80.0, "f_max": 7600.0, "norm": "slaney", "mel_scale": "slaney"}
 FLOOR = 1e-5  # of a band, in training: what is below is not heard
 GRIFFIN_LIM_STEPS = 32
 
@@ -41,9 +42,7 @@ class LogMel(nn.Module):
     def __init__(self, sample_rate_hz: int, hop_samples: int, fft_samples: int, floor: float = 1e-10) -> None:
         super().__init__()
         self.hop_samples, self.floor = hop_samples, floor
-        self.mels = MelSpectrogram(
-            sample_rate_hz, fft_samples, hop_length=hop_samples, f_min=LOWEST_HZ, f_max=HIGHEST_HZ, n_mels=MELS, power=1.0, norm="slaney", mel_scale="slaney"
-        )
+        self.mels = MelSpectrogram(sample_rate_hz, fft_samples, hop_length=hop_samples, power=1.0, **BANDS)
 
     def forward(self, samples: Tensor) -> Tensor:
         return self.mels(samples.float()).clamp(min=self.floor).log10()[..., : samples.shape[-1] // self.hop_samples].transpose(-1, -2)
@@ -171,7 +170,7 @@ class UnitMelGriffinLim(UnitMel):
 def griffin_lim(mel: Tensor, options: UnitMelOptions) -> Tensor:
     """A log-mel spectrogram [N, 80] -> samples [N x hop_samples] (Griffin and Lim, 1984)."""
     bins = options.fft_samples // 2 + 1
-    inverse = InverseMelScale(bins, MELS, options.sample_rate_hz, f_min=LOWEST_HZ, f_max=HIGHEST_HZ, norm="slaney", mel_scale="slaney", driver="gelsd")
+    inverse = InverseMelScale(bins, sample_rate=options.sample_rate_hz, driver="gelsd", **BANDS)
     magnitudes = inverse(10**mel.T)
     transform = GriffinLim(options.fft_samples, GRIFFIN_LIM_STEPS, hop_length=options.hop_samples, power=1.0, rand_init=False)
     return transform(torch.cat([magnitudes, magnitudes[:, -1:]], 1))[: len(mel) * options.hop_samples]

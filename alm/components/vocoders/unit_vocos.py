@@ -56,7 +56,8 @@ class PitchNet(nn.Module):
 
     def embedded(self, codes: Tensor, speaker: Tensor) -> Tensor:
         """-> [B, F, D]"""
-        return self.units(codes) + self.speaker(speaker)[:, None]
+        voice = speaker.to(self.units.weight.dtype) if speaker.is_floating_point() else speaker
+        return self.units(codes) + self.speaker(voice)[:, None]
 
     def spread_out(self, hidden: Tensor) -> Tensor:
         """[B, F, D] -> [B, F x frames_per_unit, 2]"""
@@ -79,24 +80,25 @@ class UnitVocosNet(UnitFrames):
             self.source = nn.Linear(options.fft_samples // 2 + 1, size)
             self.register_buffer("noise", torch.randn(options.sample_rate_hz, generator=torch.Generator().manual_seed(0)), persistent=False)
 
-    def spoken(self, codes: Tensor, speaker: Tensor, mask: Tensor, pitch_hz: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The spectrum, and with a voice source what it predicts of the pitch: [B, N, 2], the score of a voiced frame and
-        the octaves above the lowest pitch.
+    def spoken(self, codes: Tensor, speaker: Tensor, mask: Tensor, pitch_hz: Tensor | None) -> Tensor:
+        """The spectrum, as `detailed`, of codes, speakers and mask as `coarse` takes them.
 
         Args:
-            pitch_hz: of the recording [B, N], in place of the predicted one; 0 where there is none.
+            pitch_hz: with a voice source, [B, N], 0 where there is none.
         """
-        hidden = self.coarse(codes, speaker, mask)
+        hidden, source = self.coarse(codes, speaker, mask), None
         fine = mask.repeat_interleave(self.frames_per_unit, 1)
-        if not self.options.voice_source:
-            return self.detailed(hidden, None, fine), None
-        predicted = self.pitch(codes, self.voices_of(speaker), mask).float()
-        source = voice_source(_hz(predicted) if pitch_hz is None else pitch_hz, fine, self.noise, self.options.sample_rate_hz, self.options.hop_samples)
-        return self.detailed(hidden, self.source_spectrum(source), fine), predicted
+        if pitch_hz is not None:
+            source = self.source_spectrum(voice_source(pitch_hz, fine, self.noise, self.options.sample_rate_hz, self.options.hop_samples))
+        return self.detailed(hidden, source, fine)
 
     def sound(self, codes: Tensor, speaker: Tensor, pitch_hz: Tensor, recording: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        spectrum, predicted = self.spoken(codes, speaker, torch.ones_like(codes, dtype=torch.bool), pitch_hz if self.training else None)
-        return self.waveform(spectrum), {} if predicted is None else {"pitch": _pitch_loss(predicted, pitch_hz)}
+        mask = torch.ones_like(codes, dtype=torch.bool)
+        if not self.options.voice_source:
+            return self.waveform(self.spoken(codes, speaker, mask, None)), {}
+        predicted = self.pitch(codes, self.voices_of(speaker), mask).float()
+        spectrum = self.spoken(codes, speaker, mask, pitch_hz if self.training else _hz(predicted))
+        return self.waveform(spectrum), {"pitch": _pitch_loss(predicted, pitch_hz)}
 
     def start_from(self, folder: Path) -> None:
         """A vocoder without a voice source will do: that part then starts anew."""
@@ -109,10 +111,7 @@ class UnitVocosNet(UnitFrames):
 
     def detailed(self, hidden: Tensor, source: Tensor | None, mask: Tensor) -> Tensor:
         """[B, N, D], the source's spectrum [B, N, fft / 2 + 1], mask [B, N] -> the spectrum."""
-        hidden = self.sourced(hidden, source)
-        for block in self.detail:
-            hidden = block(hidden, mask)
-        return self.spectrum(hidden, source)
+        return self.spectrum(self.fine(self.sourced(hidden, source), mask), source)
 
     def sourced(self, hidden: Tensor, source: Tensor | None) -> Tensor:
         """What enters the second stack."""
@@ -120,7 +119,7 @@ class UnitVocosNet(UnitFrames):
 
     def spectrum(self, hidden: Tensor, source: Tensor | None) -> Tensor:
         """What the second stack gives -> the spectrum."""
-        log_magnitude, phase = self.head(self.norm(hidden)).float().chunk(2, -1)
+        log_magnitude, phase = self.head(hidden).float().chunk(2, -1)
         if source is not None:
             phase = phase + source.angle()
         return torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
@@ -203,18 +202,8 @@ class UnitVocos:
 
     def _spectrum(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """codes [B, F] int64, rows or vectors of speakers, mask [B, F] -> complex [B, F x frames_per_unit, fft / 2 + 1]."""
-        net, options = self.net, self.net.options
-        hidden, fine = net.coarse(codes, speaker, mask), mask.repeat_interleave(options.frames_per_unit, 1)
-        source = None
-        if options.voice_source:
-            source = net.source_spectrum(voice_source(_hz(self._predicted(codes, speaker, mask)), fine, net.noise, options.sample_rate_hz, options.hop_samples))
-        return net.detailed(hidden, source, fine)
-
-    def _predicted(self, codes: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """What is predicted of the pitch, [B, F x frames_per_unit, 2] float64."""
-        assert self._pitch is not None, "a vocoder with a voice source"
-        voices = self.net.voices_of(speaker)
-        return self._pitch(codes, voices.double() if voices.is_floating_point() else voices, mask)
+        pitch_hz = None if self._pitch is None else _hz(self._pitch(codes, self.net.voices_of(speaker), mask))
+        return self.net.spoken(codes, speaker, mask, pitch_hz)
 
     def _samples(self, spectrum: Tensor) -> Tensor:
         """complex [1, N, fft / 2 + 1] -> [1, T]."""
@@ -235,12 +224,11 @@ class UnitVocos:
         size, hop, bins = options.hidden_size, options.hop_samples, options.fft_samples // 2 + 1
         higher = 2 ** (prosody.pitch_semitones / 12)
         pitch, voices = self._pitch, net.voices_of(speaker)
-        exact = voices.double() if voices.is_floating_point() else voices
 
         def embedded(codes: Tensor) -> Tensor:
             """[F] -> [F, D (+ P)]: what the network of the pitch works on behind it."""
             hidden = net.embedded(codes[None], speaker)[0]
-            return hidden if pitch is None else torch.cat([hidden.double(), pitch.embedded(codes[None], exact)[0]], -1)
+            return hidden if pitch is None else torch.cat([hidden.double(), pitch.embedded(codes[None], voices)[0]], -1)
 
         def spread(hidden: Tensor) -> Tensor:
             """[F, D (+ P)] -> [N, D (+ 2)]: what is predicted of the pitch behind it."""
@@ -273,11 +261,13 @@ class UnitVocos:
 
         def spectrum(frames: Tensor) -> Tensor:
             """[N, D (+ 2 x bins)] -> [N, 2 x bins]."""
-            return torch.view_as_real(net.spectrum(frames[None, :, :size], _complex(frames[:, size:], bins))[0]).flatten(1)
+            return torch.view_as_real(net.spectrum(net.norm(frames[None, :, :size]), _complex(frames[:, size:], bins))[0]).flatten(1)
 
         def waveform(frames: Tensor) -> Tensor:
             """[N, 2 x bins] -> [N x hop]."""
-            return net.waveform(torch.view_as_complex(frames[None].unflatten(-1, (bins, 2)).contiguous()))[0]
+            spectrum = _complex(frames, bins)
+            assert spectrum is not None, "frames hold a spectrum"
+            return net.waveform(spectrum)[0]
 
         window = options.window_reach
         stacks = [net.context] if pitch is None else [net.context, pitch.blocks]
