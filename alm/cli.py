@@ -18,7 +18,8 @@ from alm.api.errors import AlmError
 
 if TYPE_CHECKING:
     from alm.api.types import Audio
-    from alm.core.pipeline import Pipeline, Result
+    from alm.core.pipeline import Pipeline
+    from alm.core.results import Result
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help="Audio language models: tokenize, train, listen and speak."

@@ -22,7 +22,7 @@ from measure import Bench, Row, row, timed
 from rich.console import Console
 from rich.table import Table
 
-from alm.core.pipeline import Request
+from alm.core.results import Request
 
 OUT = Path("out/bench.json")
 

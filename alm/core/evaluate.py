@@ -13,7 +13,8 @@ from alm.api.tasks import HEAD_SHARE
 from alm.api.types import Audio, AudioFile, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
-from alm.core.pipeline import Pipeline, Request, Result
+from alm.core.pipeline import Pipeline
+from alm.core.results import Request, Result
 
 
 @dataclass(frozen=True)

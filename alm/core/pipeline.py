@@ -9,7 +9,6 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence as Many
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Sequence, Span, Speaker, Turn, Units, Utterance
+from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Speaker, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
@@ -28,77 +27,12 @@ from alm.core.config import TaskConfig, load_recipe
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, did_you_mean, registry
+from alm.core.results import Piece, Request, Result, joined, spans_of
 from alm.core.voice import Clock, Voice
 from alm.core.wording import Wording
 
 MAX_BATCH = 16
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
-
-
-@dataclass(frozen=True)
-class Request:
-    """One thing to do: a task, its input, its languages."""
-
-    task: str
-    content: str | Audio | AudioFile
-    source: str
-    target: str = ""
-    speaker: Speaker = ""
-    prosody: Prosody = Prosody()
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What came out: the segments in order, the audio of the last unit segment, and how long each stage took.
-
-    Of a text that was spoken clause by clause, `emitted` and `spans` hold the prompts of the later clauses too.
-    """
-
-    request: Request
-    segments: tuple[Segment, ...]
-    audio: Audio | None
-    prompt: Sequence
-    emitted: tuple[int, ...]
-    spans: tuple[Span, ...]  # over the prompt's ids followed by the emitted ones
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def texts(self) -> list[str]:
-        return [s.content for s in self.segments if isinstance(s.content, str)]
-
-    @property
-    def text(self) -> str:
-        """The last text that was emitted, "" if there is none."""
-        return self.texts[-1] if self.texts else ""
-
-    @property
-    def units(self) -> Units | None:
-        found = [s.content for s in self.segments if isinstance(s.content, Units)]
-        return found[-1] if found else None
-
-    def _repr_html_(self) -> str:
-        from alm.api.display import result_html
-
-        return result_html(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Part of a result, as soon as it is there.
-
-    Attributes:
-        text: what was written since the piece before; `span` says in which of the task's outputs.
-        audio: what follows the sound before.
-        seconds: spent so far on each stage: tokenize, prefill, decode, vocode. With the first piece of sound, they are what the
-            listener waited for.
-        result: the whole, with the last piece alone.
-    """
-
-    span: int = 0
-    text: str = ""
-    audio: Audio | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    result: Result | None = None
 
 
 class Pipeline:
@@ -230,7 +164,7 @@ class Pipeline:
         spoken: list[list[Result]] = [[] for _ in requests]
         for index, (of, _) in enumerate(parts):
             spoken[of].append(results[index])
-        return [_joined(request, found) for request, found in zip(requests, spoken, strict=True)]
+        return [joined(request, found) for request, found in zip(requests, spoken, strict=True)]
 
     def stream(
         self,
@@ -266,7 +200,7 @@ class Pipeline:
         request, clock, results = Request(task, content, source, target, speaker, prosody), Clock(), list[Result]()
         for part in self._clauses(request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
-        yield Piece(seconds=dict(clock.seconds), result=_joined(request, results))
+        yield Piece(seconds=dict(clock.seconds), result=joined(request, results))
 
     def _stream(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int, clock: Clock) -> Generator[Piece, None, Result]:
         """Pieces of one request; returns its Result."""
@@ -299,7 +233,7 @@ class Pipeline:
             clock.resume()
         segments = self.prompt.decode(progress.emitted, sample, model.vocabulary)
         audio = Audio.join(clips) if clips else None
-        spans = _spans(prompt, progress.emitted, model.vocabulary)
+        spans = spans_of(prompt, progress.emitted, model.vocabulary)
         return Result(request, tuple(segments), audio, prompt, tuple(progress.emitted), spans, dict(clock.seconds))
 
     def transcribe(self, audio: Audio | Path, language: str) -> str:
@@ -438,7 +372,7 @@ class Pipeline:
         audio = self._speak_all(requests, segments)
         seconds = {"generate": (generated - started) / len(requests), "vocode": (time.perf_counter() - generated) / len(requests)}
         for request, prompt, ids, pieces, sound in zip(requests, prompts, emitted, segments, audio, strict=True):
-            yield Result(request, tuple(pieces), sound, prompt, tuple(ids), _spans(prompt, ids, model.vocabulary), seconds)
+            yield Result(request, tuple(pieces), sound, prompt, tuple(ids), spans_of(prompt, ids, model.vocabulary), seconds)
 
     def _speak_all(self, requests: Many[Request], segments: Many[Many[Segment]]) -> list[Audio | None]:
         """The last unit segment of each result as sound, all in one batch."""
@@ -474,40 +408,8 @@ def load(name: str) -> Pipeline:
     return Pipeline(folder)
 
 
-def _joined(request: Request, results: Many[Result]) -> Result:
-    """The results of a text's clauses as one: units and audio one after another."""
-    first = results[0]
-    if len(results) == 1:
-        return first
-    clips = [result.audio for result in results if result.audio is not None]
-    spoken = [segment for result in results for segment in result.segments if isinstance(segment.content, Units) and segment.content.num_frames]
-    segments = (dataclasses.replace(spoken[0], content=Units.join([s.content for s in spoken if isinstance(s.content, Units)])),) if spoken else ()
-    audio = Audio.join(clips) if clips else None
-    emitted, spans = list(first.emitted), list(first.spans)
-    for result in results[1:]:
-        start = len(first.prompt) + len(emitted)
-        spans += [Span(span.start + start, span.stop + start, span.kind) for span in result.spans]
-        emitted += [*result.prompt.ids.tolist(), *result.emitted]
-    seconds = {stage: sum(result.seconds[stage] for result in results) for stage in first.seconds}
-    return Result(request, segments, audio, first.prompt, tuple(emitted), tuple(spans), seconds)
-
-
 def _size(request: Request) -> float:
     content = request.content
     if isinstance(content, str):
         return len(content)
     return content.duration_s or 0.0
-
-
-def _spans(prompt: Sequence, emitted: Many[int], vocabulary: Any) -> tuple[Span, ...]:
-    """The prompt's spans and those of the emitted ids, which change at every line break and between text and units."""
-    spans = list(prompt.spans)
-    offset = len(prompt)
-    first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
-    for position, index in enumerate(emitted, start=offset):
-        kind: Any = "end" if index in (vocabulary.separator_id, vocabulary.end_id) else "units" if index >= first_unit else "text"
-        if spans and position > offset and spans[-1].kind == kind:
-            spans[-1] = Span(spans[-1].start, position + 1, kind)
-        else:
-            spans.append(Span(position, position + 1, kind))
-    return tuple(spans)

@@ -170,7 +170,7 @@ def test_weights_without_a_part_of_the_network_are_refused(tmp_path):
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
-    with pytest.raises(AlmError, match="all weights of the encoder"):
+    with pytest.raises(AlmError, match="all weights of a"):
         load_encoder(KIND["hubert"], FrameOptions(f"dir:{tmp_path}", (2,)), SourceContext())
 
 

@@ -32,7 +32,7 @@ def test_what_is_read_aloud_is_analysed(workspace, small_model, tmp_path):
 
 
 def request(task: str, text: str, target: str = ""):
-    from alm.core.pipeline import Request
+    from alm.core.results import Request
 
     return Request(task, text, "en", target)
 

@@ -83,7 +83,7 @@ train: {{objective: lm, steps: 2, validate_every_steps: 0, options: {{guide_weig
 
 
 def test_batch_gives_what_single_requests_give(small_model, clip):
-    from alm.core.pipeline import Request
+    from alm.core.results import Request
 
     pipeline = alm.load(str(small_model))
     requests = [Request("ASR", clip, "en"), Request("MT", "good bye now", "en", "es"), Request("MT", "two", "en", "es")]

@@ -135,6 +135,20 @@ def test_units_of_an_odd_length_are_refused():
         upsampling(22)
 
 
+def test_the_steps_of_a_generator_may_be_chosen():
+    from alm.api.errors import AlmError
+    from alm.components.vocoders.cards import GeneratorSizes
+    from alm.components.vocoders.hifigan import generator_sizes
+
+    sizes = generator_sizes(GeneratorSizes(64, (2, 4, 5, 8, 2), (3, 5), (1, 3)), 640)
+    assert sizes["upsample_rates"] == [2, 4, 5, 8, 2] and sizes["upsample_kernel_sizes"] == [4, 8, 11, 16, 4]
+    assert sizes["resblock_kernel_sizes"] == [3, 5] and sizes["resblock_dilation_sizes"] == [[1, 3], [1, 3]]
+    with pytest.raises(AlmError, match="a product of 640"):
+        generator_sizes(GeneratorSizes(64, (2, 4, 5)), 640)
+    with pytest.raises(AlmError, match="a multiple of 32"):
+        generator_sizes(GeneratorSizes(48, (2, 4, 5, 8, 2)), 640)
+
+
 def test_voices_are_learnt_from_vectors(workspace, small_corpus, small_model, tmp_path):
     """Each speaker's mean vector is kept under their name; training reads the vectors of single clips from the cache."""
     from alm.components.vocoders.unit_vocos import read_net

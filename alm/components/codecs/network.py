@@ -115,9 +115,9 @@ class CodecVocoder:
 
 def load_tokenizer(wanted: str, options: CodecOptions, context: LoadContext) -> CodecTokenizer:
     card = tokenizer_card(wanted, options, context)
-    return CodecTokenizer(load_pretrained(options.weights, context)[0], card, sizes_of(options, context).hop_samples)
+    return CodecTokenizer(load_pretrained(options.weights, context), card, sizes_of(options, context).hop_samples)
 
 
 def load_vocoder(options: CodecOptions, context: LoadContext) -> CodecVocoder:
     card = vocoder_card(options, context)
-    return CodecVocoder(load_pretrained(options.weights, context)[0], card, sizes_of(options, context).hop_samples)
+    return CodecVocoder(load_pretrained(options.weights, context), card, sizes_of(options, context).hop_samples)

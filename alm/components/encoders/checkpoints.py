@@ -33,15 +33,11 @@ def load_layers(options: FrameOptions, context: LoadContext) -> Any:
     Raises:
         AlmError: a folder from which transformers cannot load it, or weights that lack a part of the network.
     """
-    model, report = load_pretrained(options.weights, context, num_hidden_layers=max(options.layers))
-    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
-    if missing:
-        raise AlmError(f"got weights {options.weights!r} without {missing[0]} and {len(missing) - 1} more", "all weights of the encoder", "check the folder")
-    return model
+    return load_pretrained(options.weights, context, num_hidden_layers=max(options.layers))
 
 
-def load_pretrained(weights: str, context: LoadContext, network: Any = None, key_mapping: dict[str, str] | None = None, **sizes: Any) -> tuple[Any, dict[str, Any]]:
-    """A transformers model in float32, evaluating, on the context's device, and what transformers reports of its loading.
+def load_pretrained(weights: str, context: LoadContext, network: Any = None, key_mapping: dict[str, str] | None = None, **sizes: Any) -> Any:
+    """A transformers model in float32, evaluating, on the context's device.
 
     Args:
         network: its class, where it is not what AutoModel makes of its config.
@@ -49,7 +45,7 @@ def load_pretrained(weights: str, context: LoadContext, network: Any = None, key
         sizes: keys of its config to change first.
 
     Raises:
-        AlmError: a folder from which transformers cannot load it.
+        AlmError: a folder from which transformers cannot load it, or weights that lack a part of the network.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -62,4 +58,7 @@ def load_pretrained(weights: str, context: LoadContext, network: Any = None, key
             model, report = (network or AutoModel).from_pretrained(folder, config=config, key_mapping=key_mapping, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
-    return model.eval().to(context.device), report
+    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
+    if missing:
+        raise AlmError(f"got weights {weights!r} without {missing[0]} and {len(missing) - 1} more", f"all weights of a {type(model).__name__}", "check the folder")
+    return model.eval().to(context.device)

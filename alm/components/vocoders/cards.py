@@ -105,16 +105,34 @@ class UnitVocosOptions(Stacks):
 
 
 @dataclass(frozen=True)
-class UnitHifiganOptions:
-    """Attributes:
-    weights: weight source of a transformers SeamlessM4TCodeHifiGan, of a whole SeamlessM4T, or of what `alm convert-vocoder` made of
-        a fairseq checkpoint.
-    codebook: weight source of the codebook whose units it speaks; a checkpoint does not say.
-    language: one of those that a multilingual checkpoint names, such as "eng"; "" takes the first.
-    predict_durations: train a predictor of how long a unit lasts, for a tokenizer that merges repeats.
-    vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
-    embedding_size: of units and speakers, in training.
-    channels: of the generator's input, halved with each step towards the sample rate: 512 in HiFi-GAN V1, 128 in V2.
+class GeneratorSizes:
+    """Of HiFi-GAN's generator, where one is trained.
+
+    Attributes:
+        channels: of its input, halved with each step towards the sample rate: 512 in HiFi-GAN V1, 128 in V2.
+        upsample_rates: those steps in their order; () takes the largest first, as HiFi-GAN does for a spectrogram. Units say less of a
+            sound and come at a lower rate: with the smallest first, more layers and channels work at low rates, where they cost little.
+        resblock_kernel_sizes, resblock_dilations: of the convolutions between; those of V1 and V2 by default.
+    """
+
+    channels: int = 256
+    upsample_rates: tuple[int, ...] = ()
+    resblock_kernel_sizes: tuple[int, ...] = HIFIGAN_BLOCKS
+    resblock_dilations: tuple[int, ...] = HIFIGAN_DILATIONS
+
+
+@dataclass(frozen=True)
+class UnitHifiganOptions(GeneratorSizes):
+    """As GeneratorSizes, and:
+
+    Attributes:
+        weights: weight source of a transformers SeamlessM4TCodeHifiGan, of a whole SeamlessM4T, or of what `alm convert-vocoder` made of
+            a fairseq checkpoint.
+        codebook: weight source of the codebook whose units it speaks; a checkpoint does not say.
+        language: one of those that a multilingual checkpoint names, such as "eng"; "" takes the first.
+        predict_durations: train a predictor of how long a unit lasts, for a tokenizer that merges repeats.
+        vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
+        embedding_size: of units and speakers, in training.
     """
 
     weights: str = ""
@@ -125,19 +143,19 @@ class UnitHifiganOptions:
     frame_rate_hz: float = 0.0
     sample_rate_hz: int = 16_000
     embedding_size: int = 128
-    channels: int = 256
 
 
 @dataclass(frozen=True)
-class UnitMelOptions(Stacks):
-    """Attributes:
-    weights: weight source of a trained one, or "" before training.
-    hifigan: weight source of a published transformers SpeechT5HifiGan to go on training with; "" makes a generator of `channels`.
-    griffin_lim: seek the phases of the spectrogram in place of HiFi-GAN; of a trained one.
-    vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
-    hidden_size, blocks, causal: of the network that makes the spectrogram, as in unit-vocos.
-    hop_samples, fft_samples: of the spectrogram; SpeechT5's are 256 and 1024.
-    channels: of HiFi-GAN's input, halved with each step towards the sample rate.
+class UnitMelOptions(GeneratorSizes, Stacks):
+    """As GeneratorSizes, and:
+
+    Attributes:
+        weights: weight source of a trained one, or "" before training.
+        hifigan: weight source of a published transformers SpeechT5HifiGan to go on training with; "" makes a generator of `channels`.
+        griffin_lim: seek the phases of the spectrogram in place of HiFi-GAN; of a trained one.
+        vocabulary_size, frame_rate_hz: of the units; 0 takes the tokenizer's when it is trained.
+        hidden_size, blocks, causal: of the network that makes the spectrogram, as in unit-vocos.
+        hop_samples, fft_samples: of the spectrogram; SpeechT5's are 256 and 1024.
     """
 
     weights: str = ""
@@ -151,7 +169,6 @@ class UnitMelOptions(Stacks):
     causal: bool = False
     hop_samples: int = 256
     fft_samples: int = 1024
-    channels: int = 256
     voice_prompt: ClassVar[bool] = False
 
     @property

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from alm.api.errors import AlmError
-from alm.components.vocoders.cards import HIFIGAN_BLOCKS, HIFIGAN_DILATIONS
+from alm.components.vocoders.cards import GeneratorSizes
 
 STEPS = (8, 7, 5, 4, 3, 2)
 INITIAL_STD = 0.01
 
 
-def generator_sizes(channels: int, hop_samples: int) -> dict[str, Any]:
-    """Keys of transformers' configurations for a generator that makes `hop_samples` of a frame."""
-    rates = upsampling(hop_samples)
+def generator_sizes(sizes: GeneratorSizes, hop_samples: int) -> dict[str, Any]:
+    """Keys of transformers' configurations for a generator that makes `hop_samples` of a frame.
+
+    Raises:
+        AlmError: steps that do not make `hop_samples`, or more of them than the channels can be halved.
+    """
+    rates = list(sizes.upsample_rates) or upsampling(hop_samples)
+    if math.prod(rates) != hop_samples:
+        raise AlmError(f"got upsample_rates {rates}, {math.prod(rates)} samples a frame", f"a product of {hop_samples}", "leave upsample_rates out, or mend it")
+    if sizes.channels % 2 ** len(rates):
+        raise AlmError(f"got {sizes.channels} channels to halve {len(rates)} times", f"a multiple of {2 ** len(rates)}", "choose other channels or fewer upsample_rates")
     return {
-        "upsample_initial_channel": channels,
+        "upsample_initial_channel": sizes.channels,
         "upsample_rates": rates,
         "upsample_kernel_sizes": [2 * rate + rate % 2 for rate in rates],
-        "resblock_kernel_sizes": list(HIFIGAN_BLOCKS),
-        "resblock_dilation_sizes": [list(HIFIGAN_DILATIONS)] * len(HIFIGAN_BLOCKS),
+        "resblock_kernel_sizes": list(sizes.resblock_kernel_sizes),
+        "resblock_dilation_sizes": [list(sizes.resblock_dilations)] * len(sizes.resblock_kernel_sizes),
     }
 
 
