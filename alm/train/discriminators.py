@@ -15,7 +15,6 @@ from torch.nn.utils.parametrizations import weight_norm
 
 Judged = tuple[Tensor, list[Tensor]]  # scores, inner features
 SLOPE = 0.1
-RESOLUTIONS = (320, 640, 1280)
 
 
 class SpectrogramDiscriminator(nn.Module):
@@ -65,11 +64,11 @@ class Discriminators(nn.ModuleList):
     """All of them.
 
     Args:
-        periods: in samples.
+        periods, resolutions: in samples.
     """
 
-    def __init__(self, periods: Iterable[int]) -> None:
-        super().__init__([*(SpectrogramDiscriminator(size) for size in RESOLUTIONS), *(PeriodDiscriminator(period) for period in periods)])
+    def __init__(self, periods: Iterable[int], resolutions: Iterable[int]) -> None:
+        super().__init__([*(SpectrogramDiscriminator(size) for size in resolutions), *(PeriodDiscriminator(period) for period in periods)])
 
     def loss(self, made: Tensor, real: Tensor) -> Tensor:
         """Hinge loss of telling them apart, the mean over discriminators. [B, T] each"""

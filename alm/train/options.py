@@ -210,7 +210,8 @@ class VocoderOptions:
         batch_segments: crops in a batch.
         adversarial_from: share of the run after which the discriminator takes part; 1 leaves it out.
         mel_weight, feature_weight: of the losses beside the adversarial one.
-        periods: of the discriminators that see samples a period apart, beside those on spectrograms.
+        periods: of the discriminators that see samples a period apart.
+        resolutions: of those on spectrograms, in samples; on two cores they cost ten times what the others do, and () leaves them out.
         ema: share that the moving average of the weights keeps in a step, once it has seen many; 0 keeps the last weights.
         stft_weight: of the L1 loss of log magnitudes on linear frequency, fine enough to tell harmonics apart.
         pitch_weight, duration_weight, spectrogram_weight: of what a vocoder predicts beside the sound, if it does.
@@ -231,6 +232,7 @@ class VocoderOptions:
     replace_units: float = 0.0
     critic_samples: int = 8192
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    resolutions: tuple[int, ...] = (320, 640, 1280)
     ema: float = 0.999
 
 

@@ -63,7 +63,7 @@ class VocoderTraining(pl.LightningModule):
         self.net, self.options, self.train_config = net, options, train
         rate = net.card.sample_rate_hz
         self.mels = nn.ModuleList(MelSpectrogram(rate, n, hop_length=n // 4, n_mels=m, power=1.0) for n, m in ((256, 40), (640, 80), (1280, 100)))
-        self.discriminators = Discriminators(options.periods)
+        self.discriminators = Discriminators(options.periods, options.resolutions)
         self.average = AveragedModel(net, multi_avg_fn=self._averaged)
         self.average.requires_grad_(False)
 

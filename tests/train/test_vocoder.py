@@ -20,7 +20,7 @@ def tones(seed: int) -> torch.Tensor:
 
 def test_discriminators_learn_to_tell_a_tone_from_noise():
     torch.manual_seed(0)
-    judges = Discriminators((2, 5))
+    judges = Discriminators((2, 5), (320, 640))
     assert len(judges) == 5
     optimizer = torch.optim.AdamW(judges.parameters(), 2e-3)
     made = 0.5 * torch.randn(4, 8000)
@@ -37,7 +37,7 @@ def test_discriminators_learn_to_tell_a_tone_from_noise():
 
 
 def test_what_a_vocoder_pays_reaches_the_vocoder_alone():
-    judges = Discriminators((3,))
+    judges = Discriminators((3,), (320,))
     made, real = torch.randn(2, 4000, requires_grad=True), tones(0)[:2, :4000].requires_grad_()
     deceived, matching = judges.against(made, real)
     (deceived + matching).backward()
