@@ -183,7 +183,7 @@ def run(
     from alm.core.parts import load_task
     from alm.core.plugins import registry
 
-    reads_text = load_task(registry(), task).card.input.endswith("text")
+    reads_text = load_task(registry(), task).card.reads == "text"
     content: str | Audio = input if reads_text else read_audio(Path(input))
     result: Result = _load(model).run(task, content, source, target, speaker=read_audio(voice) if voice else speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:

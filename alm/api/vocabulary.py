@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError, VocabularyMismatchError
 from alm.api.layouts import CodebookLayout
-from alm.api.types import Units
+from alm.api.types import GIVEN as GIVEN, Units
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,9 +36,6 @@ class Block:
     start: int
     size: int
     fingerprint: str = ""
-
-
-GIVEN = -1
 
 
 @dataclass(frozen=True)

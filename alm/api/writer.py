@@ -6,6 +6,7 @@ from collections.abc import Sequence as Many
 from typing import Literal
 
 from alm.api.errors import AlmError
+from alm.api.text import marks_text
 from alm.api.types import SLOT_ID, Features, Segment, Sequence, Slot, Span, Units
 from alm.api.vocabulary import JointVocabulary
 
@@ -26,12 +27,14 @@ class SequenceWriter:
         self._rows([[index] for index in ids], kind, learn)
 
     def segment(self, segment: Segment) -> None:
-        """Text, units or features, as the vocabulary writes them; the loss covers what is to be learnt.
+        """Text, marks (in plain text), units or features, as the vocabulary writes them; the loss covers what is to be learnt.
 
         Raises:
             AlmError: audio that is still to be tokenized or encoded.
         """
         content = segment.content
+        if isinstance(content, tuple):
+            content = marks_text(content)
         if isinstance(content, str):
             self.ids(self.vocabulary.text_ids(" " + content), "text", learn=segment.learn)
         elif isinstance(content, Units):
@@ -40,7 +43,7 @@ class SequenceWriter:
             self._slots.append(Slot(len(self._ids), content))
             self.ids([SLOT_ID] * content.num_slots, "features", learn=False)
         else:
-            raise AlmError(f"got {type(content).__name__} in a prompt", "text, Units or Features", "tokenize or encode the audio first")
+            raise AlmError(f"got {type(content).__name__} in a prompt", "text, marks, Units or Features", "tokenize or encode the audio first")
 
     def _rows(self, rows: list[list[int]], kind: Literal["tag", "text", "units", "features", "end"], learn: bool) -> None:
         others = self.vocabulary.layout.streams - 1

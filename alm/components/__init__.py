@@ -62,7 +62,7 @@ def register_prompt_formats(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_tasks(register: Callable[..., None]) -> None:
-    from alm.components.tasks.speech import TASKS
+    from alm.components.tasks import TASKS
 
     for card in TASKS:
         register(card.tag, card=card)
@@ -116,12 +116,16 @@ def register_corpora(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    from alm.components.metrics.cards import DNSMOS_CARD, SIGNAL_CARDS, TEXT_CARDS, spoken_card
+    from alm.components.metrics.cards import DNSMOS_CARD, MARK_CARDS, SIGNAL_CARDS, SPOKEN, TEXT_CARDS, spoken_card
 
     load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
     for name, card in TEXT_CARDS.items():
         register(name, lambda options, context, name=name: load_text(name), card)
+    for name in SPOKEN:
         register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(name))
+    load_marks = _late("metrics.marks", "MarkMetric")
+    for name, card in MARK_CARDS.items():
+        register(name, lambda options, context, name=name: load_marks(name), card)
     register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
     load_signal = _late("metrics.signal", "load_signal")
     for name, card in SIGNAL_CARDS.items():

@@ -193,10 +193,10 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
                 yield f"task {task.use!r}: got language {language!r}", "a language that the front end can analyse", did_you_mean(language, known)
     if task.audio not in AUDIO_FORMS:
         yield f"task {task.use!r}: got audio {task.audio!r}", f"one of {', '.join(AUDIO_FORMS)}", did_you_mean(task.audio, AUDIO_FORMS)
-    if task.clause_characters < 0 or task.clause_characters and not (card.input.endswith("text") and len(card.outputs) == 1 and "audio" in card.outputs[0]):
+    if task.clause_characters < 0 or task.clause_characters and not (card.reads == "text" and [piece.modality for piece in card.outputs] == ["audio"]):
         yield f"task {task.use!r}: got clause_characters {task.clause_characters}", "0, or above it for a task from text to speech alone", "remove it"
-    takes_units = card.input.endswith("audio") and task.audio in ("units", "both") or "head" in card.input
-    if (takes_units or any("audio" in piece for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
+    takes_units = card.hears and task.audio in ("units", "both") or card.continues
+    if (takes_units or any(piece.modality == "audio" for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
         yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"
-    if card.input.endswith("audio") and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
+    if card.hears and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
         yield f"task {task.use!r} reads features", "parts.encoder", "add `encoder: {use: NAME}` under parts"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence as Many
+from collections.abc import Mapping, Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any
 
-from alm.api.types import Audio, AudioFile, Prosody, Segment, Sequence, Span, Speaker, Units
+from alm.api.types import Audio, AudioFile, Marks, Prosody, Segment, Sequence, Span, Speaker, Units
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing to do: a task, its input, its languages."""
+    """One thing to do: a task, its input, its languages.
+
+    Attributes:
+        content: the task's first input.
+        labels: its further ones in text, by name: {"question": "which key do I press?"}.
+        other: the second recording, for a task that is given two.
+    """
 
     task: str
     content: str | Audio | AudioFile
@@ -20,6 +26,8 @@ class Request:
     target: str = ""
     speaker: Speaker = ""
     prosody: Prosody = Prosody()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    other: Audio | AudioFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,12 @@ class Result:
     def text(self) -> str:
         """The last text that was emitted, "" if there is none."""
         return self.texts[-1] if self.texts else ""
+
+    @property
+    def marks(self) -> Marks:
+        """The last marks that were emitted."""
+        found = [s.content for s in self.segments if isinstance(s.content, tuple)]
+        return found[-1] if found else ()
 
     @property
     def units(self) -> Units | None:

@@ -70,7 +70,7 @@ class LanguageModelTraining(pl.LightningModule):
         self.backbone, self.projector, self.depth = backbone, model.projector, model.depth
         self.vocabulary, self.parts, self.options = vocabulary, parts, options
         self.train_config = parts.recipe.train
-        hears = [parts.task(task.use).card.input.endswith("audio") for task in parts.recipe.data.tasks]
+        hears = [parts.task(task.use).card.hears for task in parts.recipe.data.tasks]
         self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
@@ -217,7 +217,7 @@ def transcript(sample: Sample) -> str:
     if not learnt or not all(isinstance(s.content, Units | Features) for s in given):
         return ""
     first = learnt[0]
-    return first.content if isinstance(first.content, str) and first.language == given[0].language else ""
+    return first.content if isinstance(first.content, str) and first.renders(given[0]) else ""
 
 
 def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTraining, Any, Any]:

@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 from alm.api.batching import batches_by_length
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
-from alm.api.tasks import HEAD_SHARE
+from alm.api.tasks import HEAD_SHARE, has_pieces, targets_of
+from alm.api.text import marks_text
 from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
 from alm.core.config import TaskConfig
 from alm.core.parts import Parts
@@ -83,8 +84,10 @@ class Mixture:
         return {form: dict(zip(files, make[form](self.parts, list(files), track), strict=True)) if files else {} for form, files in wanted.items()}
 
     def partner(self, number: int, chance: random.Random) -> int | None:
-        """Another entry of the same task and languages that may be appended to this one."""
+        """Another entry of the same task and languages that may be appended to this one; None of a task that is about one clip."""
         entry = self.entries[number]
+        if any(not segment.says for segment in entry.sample.segments()):
+            return None
         other = chance.choice(self.by_kind[entry.task, entry.sample.languages])
         return other if entry.length + self.entries[other].length <= MAX_JOINED else None
 
@@ -134,22 +137,14 @@ class Drawn(Dataset[tuple[int, Sample]]):
 
 def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[tuple[Sample, Utterance]]:
     task = parts.task(config.use)
-    needs_audio = task.card.input.endswith(("audio", "head"))
-    needs_text = any("text" in piece for piece in (task.card.input, *task.card.outputs))
+    pieces = (*task.card.inputs, *task.card.outputs)
     for utterances in groups.values():
         for source in utterances:
-            if (config.source and source.language not in config.source) or (needs_audio and source.audio is None) or (needs_text and not source.text):
+            if config.source and source.language not in config.source:
                 continue
-            if not task.card.needs_target:
-                if source.audio is not None:
-                    yield task.build(source), source
-                continue
-            for target in utterances:
-                if target.language == source.language or (config.target and target.language not in config.target):
-                    continue
-                if "target.audio" in task.card.outputs and target.audio is None:
-                    continue
-                yield task.build(source, target), source
+            for target in targets_of(task.card, source, utterances):
+                if (not task.card.translates or not config.target or target.language in config.target) and has_pieces(pieces, source, target):
+                    yield task.build(source, target if task.card.needs_target else None), source
 
 
 def _forms(segment: Segment, task: TaskConfig) -> tuple[str, ...]:
@@ -166,6 +161,8 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
         made: list[Any] = [segment.content]
         if isinstance(segment.content, str):
             made = [wording.written(segment.content, segment.language) if segment.learn else wording.given(segment.content, segment.language, card)]
+        elif isinstance(segment.content, tuple):
+            made = [wording.marked(segment.content, segment.language)]
         elif isinstance(segment.content, AudioFile):
             made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:
@@ -230,6 +227,8 @@ def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:
         content = segment.content
         if isinstance(content, str):
             length += count_ids(content) + 1
+        elif isinstance(content, tuple):
+            length += count_ids(marks_text(content)) + 1
         elif isinstance(content, Units):
             length += content.codes.numel() + 1
         elif isinstance(content, Features):
