@@ -103,15 +103,21 @@ class PromptFormatCard:
             plain text, which writes the tag of any registered task.
         tag_pattern: what a tag looks like in such a format, a regular expression.
         inputs, outputs: modalities that it can carry.
-        languages: ISO 639-1 codes that it has names for.
+        languages: ISO 639-1 codes that it has names for; empty for a format that names none.
+        added_tags: what it writes as ids of its own, in the order in which the vocabulary grows by them after the units.
+        unit_token: how a text tokenizer that was extended for it names a unit, such as "<{}>".
+        asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
     """
 
     tags: tuple[str, ...] = ()
     tag_pattern: str = ".+"
     inputs: tuple[Modality, ...] = ("text", "audio")
-    outputs: tuple[Modality, ...] = ("text", "audio")
+    outputs: tuple[Modality, ...] = ("text", "marks", "audio")
     languages: tuple[str, ...] = ()
     source: str = ""
+    added_tags: tuple[str, ...] = ()
+    unit_token: str = ""
+    asks_in_words: bool = False
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None

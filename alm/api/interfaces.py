@@ -162,9 +162,14 @@ class PromptFormat(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """Corpus utterances -> a Sample. `alm.api.tasks.DeclaredTask` is one that a card describes whole."""
+    """Corpus utterances -> a Sample. `alm.api.tasks.DeclaredTask` is one that a card describes whole.
+
+    Attributes:
+        instructed: whether its samples say in words what is wanted, for formats that write no tags.
+    """
 
     card: cards.TaskCard
+    instructed: bool
 
     def build(self, source: Utterance, target: Utterance | None = None) -> Sample:
         """What is trained on: the input given, the outputs learnt."""

@@ -39,6 +39,11 @@ class DeclaredTask:
         tag = " ".join(card.tag for card in cards)
         self.card = last if len(cards) == 1 else TaskCard(tag, inputs, outputs, last.metrics, last.description, pairing=next(iter(pairings), last.pairing))
 
+    @property
+    def instructed(self) -> bool:
+        """Whether it can be asked for in words."""
+        return all(card.instructions for card in self.cards)
+
     def build(self, source: Utterance, target: Utterance | None = None) -> Sample:
         """A Sample whose outputs are learnt. Pieces a corpus lacks (no audio, no text, no label) are refused.
 

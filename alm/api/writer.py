@@ -10,6 +10,8 @@ from alm.api.text import marks_text
 from alm.api.types import SLOT_ID, Features, Segment, Sequence, Slot, Span, Units
 from alm.api.vocabulary import JointVocabulary
 
+Kind = Literal["tag", "text", "units", "features", "end"]
+
 
 class SequenceWriter:
     """Collects what a format writes, in order."""
@@ -22,9 +24,14 @@ class SequenceWriter:
         self._slots: list[Slot] = []
         self._spans: list[Span] = []
 
-    def ids(self, ids: Many[int], kind: Literal["tag", "text", "units", "features", "end"], *, learn: bool) -> None:
+    def ids(self, ids: Many[int], kind: Kind, *, learn: bool) -> None:
         """Ids of one kind, one a position."""
         self._rows([[index] for index in ids], kind, learn)
+
+    def text(self, text: str, kind: Kind, *, learn: bool) -> None:
+        """Ids of a text as it stands; "" writes nothing."""
+        if text:
+            self.ids(self.vocabulary.text_ids(text), kind, learn=learn)
 
     def segment(self, segment: Segment) -> None:
         """Text, marks (in plain text), units or features, as the vocabulary writes them; the loss covers what is to be learnt.
@@ -45,7 +52,7 @@ class SequenceWriter:
         else:
             raise AlmError(f"got {type(content).__name__} in a prompt", "text, marks, Units or Features", "tokenize or encode the audio first")
 
-    def _rows(self, rows: list[list[int]], kind: Literal["tag", "text", "units", "features", "end"], learn: bool) -> None:
+    def _rows(self, rows: list[list[int]], kind: Kind, learn: bool) -> None:
         others = self.vocabulary.layout.streams - 1
         self._spans.append(Span(len(self._ids), len(self._ids) + len(rows), kind))
         self._ids += [row[0] for row in rows]

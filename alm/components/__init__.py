@@ -55,9 +55,11 @@ def register_backbones(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_prompt_formats(register: Callable[..., None]) -> None:
-    from alm.components.prompts.audiopalm import CARD, AudioPalmFormat
+    from alm.components.prompts.cards import AUDIOPALM_CARD, SPEECHGPT_CARD, SpeechGptOptions
 
-    register("audiopalm", lambda options, context: AudioPalmFormat(), CARD)
+    load_audiopalm, load_speechgpt = _late("prompts.audiopalm", "AudioPalmFormat"), _late("prompts.speechgpt", "SpeechGptFormat")
+    register("audiopalm", lambda options, context: load_audiopalm(), AUDIOPALM_CARD)
+    register("speechgpt", lambda options, context: load_speechgpt(options), SPEECHGPT_CARD, SpeechGptOptions)
 
 
 @hookimpl

@@ -180,6 +180,20 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
             if not prompt.accepts_tag(tag):
                 fix = did_you_mean(tag, prompt.tags) if prompt.tags else f"give the task a tag like {prompt.tag_pattern}"
                 yield f"got task tag {tag!r}", f"a tag that prompt format {parts.recipe.parts['prompt'].use!r} can write", fix
+        if prompt.asks_in_words and card.pairing != "reply" and not load_task(parts.found, task.use).instructed:
+            yield (
+                f"got task {task.use!r} without instructions",
+                f"a way to ask for it in words, for prompt format {parts.recipe.parts['prompt'].use!r}",
+                "give its TaskCard `instructions`",
+            )
+        for modalities, pieces, what in ((prompt.inputs, card.inputs, "given"), (prompt.outputs, card.outputs, "emitted")):
+            for piece in pieces:
+                if piece.modality not in modalities:
+                    yield (
+                        f"task {task.use!r}: got {piece.modality} {what}",
+                        f"{' or '.join(modalities)}, which prompt format {parts.recipe.parts['prompt'].use!r} can carry",
+                        "choose another format",
+                    )
         for language in (*task.source, *task.target):
             if prompt.languages and language not in prompt.languages:
                 yield f"task {task.use!r}: got language {language!r}", "a language that the prompt format names", did_you_mean(language, prompt.languages)

@@ -218,7 +218,7 @@ class Pipeline:
         prompt, plan = self.prompt.prompt(sample, model.vocabulary), self.prompt.plan(sample, model.vocabulary)
         with torch.inference_mode():
             embeddings = [prompt_embeddings(model, prompt)]
-        progress = Progress(plan, said_again(model, prompt))
+        progress = Progress(plan, said=said_again(model, prompt))
         spoken = max((index for index, rule in enumerate(plan) if rule.kind == "units"), default=-1)
         voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken].language), request.prosody, first_units, chunk_units) if spoken >= 0 else None
         written, clips, stage = [""] * len(plan), list[Audio](), "prefill"
@@ -228,7 +228,7 @@ class Pipeline:
             ended = progress.position == 0  # by its stop id, which opened the next span
             span = progress.rule - ended
             if plan[span].kind == "text":
-                text = model.vocabulary.text(progress.pieces[span])
+                text = model.vocabulary.text(progress.settled(span))
                 if len(text) > len(written[span]) and (ended or not text.endswith(UNFINISHED)):
                     new, written[span] = text.removeprefix(written[span]), text
                     yield Piece(span, new, seconds=dict(clock.seconds))

@@ -112,9 +112,8 @@ def spans_of(prompt: Sequence, emitted: Many[int], vocabulary: Any) -> tuple[Spa
     """The prompt's spans and those of the emitted ids, which change at every line break and between text and units."""
     spans = list(prompt.spans)
     offset = len(prompt)
-    first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
     for position, index in enumerate(emitted, start=offset):
-        kind: Any = "end" if index in (vocabulary.separator_id, vocabulary.end_id) else "units" if index >= first_unit else "text"
+        kind: Any = vocabulary.kind_of(index)
         if spans and position > offset and spans[-1].kind == kind:
             spans[-1] = Span(spans[-1].start, position + 1, kind)
         else:

@@ -76,7 +76,7 @@ class LanguageModelTraining(pl.LightningModule):
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
         if self.guide is not None and options.guide_copies:
             self.guide.start_copying()
-        self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
+        self.units = vocabulary.unit_ids
         self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -125,17 +125,20 @@ class LanguageModelTraining(pl.LightningModule):
         lengths = torch.tensor([len(batch.transcripts[row]) for row in rows])
         return F.ctc_loss(scores.float().log_softmax(-1).transpose(0, 1), targets, mask.sum(1).cpu(), lengths, blank=text, zero_infinity=True)
 
+    def _is_unit(self, ids: Tensor) -> Tensor:
+        return (ids >= self.units.start) & (ids < self.units.stop)
+
     def _disturbed(self, batch: Batch) -> Tensor:
         """Ids with some heard and teacher-forced units and some teacher-forced text ids replaced at random; the targets stay
         true."""
         ids, options, blocks = batch.ids.clone(), self.options, self.vocabulary.unit_blocks
-        last_unit = len(self.vocabulary) if self.vocabulary.layout.streams == 1 else blocks[0].start + blocks[0].size
+        last_unit = self.units.stop if self.vocabulary.layout.streams == 1 else blocks[0].start + blocks[0].size if blocks else 0
         for share, where in ((options.replace_frames, batch.heard), (options.replace_units, batch.learn)):
             if share and blocks:
-                hit = where & (ids >= self.first_unit) & (torch.rand(ids.shape, device=ids.device) < share)
-                ids[hit] = torch.randint(self.first_unit, last_unit, (int(hit.sum()),), device=ids.device)
+                hit = where & self._is_unit(ids) & (torch.rand(ids.shape, device=ids.device) < share)
+                ids[hit] = torch.randint(self.units.start, last_unit, (int(hit.sum()),), device=ids.device)
         if options.replace_text:
-            text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
+            text = batch.learn & (ids < self.vocabulary.blocks[0].size) & ~torch.isin(ids, torch.tensor(self.vocabulary.end_ids, device=ids.device))
             hit = text & (torch.rand(ids.shape, device=ids.device) < options.replace_text)
             ids[hit] = torch.randint(0, self.vocabulary.blocks[0].size, (int(hit.sum()),), device=ids.device)
         return ids
@@ -148,7 +151,7 @@ class LanguageModelTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses, targets, _rows, states = self.losses(batch, augment=True)
-        units = targets >= self.first_unit
+        units = self._is_unit(targets)
         weights = torch.where(units, self.options.unit_loss_weight, 1.0)
         loss = (losses * weights).sum() / weights.sum()
         self.log_dict({"loss": loss, "tokens": float(batch.ids.numel())}, prog_bar=True)

@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence as Many
 from typing import Any
 
-from alm.api.cards import PromptFormatCard
 from alm.api.errors import UnknownNameError
 from alm.api.languages import LANGUAGES
 from alm.api.text import read_marks
 from alm.api.types import Sample, Segment, Sequence
 from alm.api.vocabulary import JointVocabulary, SpanRule
 from alm.api.writer import SequenceWriter
+from alm.components.prompts.cards import AUDIOPALM_CARD
 
 MAX_TEXT_IDS, MAX_AUDIO_S = 200, 20.0
-CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9-]*", languages=tuple(LANGUAGES), source="arXiv 2306.12925")
 
 
 class AudioPalmFormat:
     """See the module."""
 
-    card = CARD
+    card = AUDIOPALM_CARD
 
     def header(self, sample: Sample) -> str:
         """`[ASR AST S2ST French English]`.
@@ -34,7 +33,7 @@ class AudioPalmFormat:
             UnknownNameError: a tag or a language that the format does not know.
         """
         for tag in sample.tags:
-            if not CARD.accepts_tag(tag):
+            if not AUDIOPALM_CARD.accepts_tag(tag):
                 raise UnknownNameError(f"got task tag {tag!r}", "capital letters, digits and hyphens, as the audiopalm format writes tags", "give the task such a tag")
         for language in sample.languages:
             if language not in LANGUAGES:

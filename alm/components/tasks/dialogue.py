@@ -14,7 +14,7 @@ TASKS = (
         ("Answer the question about the speech.", "Listen, and answer the question."),
     ),
     TaskCard("QA", ("source.label.question",), ("source.label.answer",), ("accuracy", "rouge_l"), "text question answering", ("Answer the question.", "Give the answer.")),
-    TaskCard("CHAT", ("source.text",), ("target.text",), ("rouge_l", "bleu"), "written dialogue", ("Reply to this.", "Answer the message."), "reply"),
+    TaskCard("CHAT", ("source.text",), ("target.text",), ("rouge_l", "bleu"), "written dialogue", pairing="reply"),
     TaskCard(
         "CHAT-T", ("source.audio",), ("target.text",), ("rouge_l", "bleu"), "written reply to speech", ("Answer the question in text.", "Reply to the speaker in writing."), "reply"
     ),
@@ -34,7 +34,6 @@ TASKS = (
         ("source.text", "target.text", "target.audio"),
         ("asr_wer",),
         "spoken dialogue by the chain of modality: transcript, answer, speech",
-        ("Write down the question, answer it in text, and say the answer.",),
-        "reply",
+        pairing="reply",
     ),
 )
