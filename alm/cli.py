@@ -5,6 +5,7 @@ A user's mistake ends with one line on standard error and exit code 2. Heavy imp
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -33,20 +34,24 @@ DEFAULT_MODEL = "prompts"
 @app.command()
 def plugins(
     hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False,
-    recipes: Annotated[bool, typer.Option(help="Show the recipes instead.")] = False,
+    recipes: Annotated[bool, typer.Option(help="Show the recipes instead, with what goes in and comes out.")] = False,
+    tasks: Annotated[bool, typer.Option(help="Show the tasks instead, and which recipes train them.")] = False,
     as_json: Json = False,
 ) -> None:
     """List plugins, what they register, and those that were set aside."""
-    from alm.core import plugins as core
-    from alm.core.config import recipes as known_recipes
+    from alm.core import catalogue, plugins as core
 
     found = core.registry()
     if hooks:
         print(core.hook_documentation())
         return
-    if recipes:
-        names = known_recipes()
-        print(json.dumps({name: str(path) for name, path in names.items()}) if as_json else "\n".join(names))
+    if recipes or tasks:
+        rows: list[Any] = catalogue.recipe_rows(found) if recipes else catalogue.task_rows(found)
+        if as_json:
+            print(json.dumps([dataclasses.asdict(row) for row in rows], ensure_ascii=False))
+            return
+        cells = [tuple(", ".join(value) if isinstance(value, tuple) else value for value in dataclasses.astuple(row)) for row in rows]
+        print(catalogue.table(tuple(field.name for field in dataclasses.fields(rows[0])), cells))
         return
     registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
     registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]

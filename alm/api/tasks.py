@@ -55,7 +55,7 @@ class DeclaredTask:
     def request(self, source: Utterance, target_language: str = "") -> Sample:
         """A Sample with the input alone: what a model is asked to answer."""
         sample = self._sample(source, None, ())
-        languages = (source.language, target_language) if self.card.translates else (source.language,)
+        languages = self._languages(source.language, target_language)
         return replace(sample, languages=languages, emits=self._emits(languages), instruction=self._instruction(source.id, languages))
 
     def _sample(self, source: Utterance, target: Utterance | None, outputs: Many[Piece]) -> Sample:
@@ -63,19 +63,27 @@ class DeclaredTask:
             raise AlmError(f"task {self.card.tag} got no target utterance", f"one to pair with by {self.card.pairing}", "name a target that the corpus has")
         given = Turn("user", tuple(_segment(piece, source, target, learn=False) for piece in self.card.inputs))
         emitted = Turn("assistant", tuple(_segment(piece, source, target, learn=True) for piece in outputs))
-        languages = (source.language, target.language) if target is not None and self.card.translates else (source.language,)
+        languages = self._languages(source.language, "" if target is None else target.language)
         name = source.id if target is None else f"{source.id}>{target.language if self.card.translates else target.id}"
         return Sample(name, tuple(card.tag for card in self.cards), languages, (given, emitted), self._emits(languages), self._instruction(source.id, languages))
 
+    def _languages(self, source: str, target: str) -> tuple[str, ...]:
+        """Those that the prompt may name: none, where it is asked which one is spoken."""
+        if any(piece.detail == "language" for piece in self.card.outputs):
+            return ()
+        return (source, target) if self.card.translates and target else (source,)
+
     def _emits(self, languages: tuple[str, ...]) -> tuple[Emit, ...]:
-        return tuple(Emit(piece.modality, languages[0 if piece.side == "source" else -1], piece.side if _is_speech(piece) else "") for piece in self.card.outputs)
+        return tuple(
+            Emit(piece.modality, languages[0 if piece.side == "source" else -1] if languages else "", piece.side if _is_speech(piece) else "") for piece in self.card.outputs
+        )
 
     def _instruction(self, name: str, languages: tuple[str, ...]) -> str:
         """What is wanted, in words: one wording of each task, the same each time for the same utterance."""
         wordings = [card.instructions[zlib.crc32(name.encode()) % len(card.instructions)] for card in self.cards if card.instructions]
         if not wordings:
             return ""
-        named = {"source": language_name(languages[0]), "target": language_name(languages[-1])}
+        named = {"source": language_name(languages[0]), "target": language_name(languages[-1])} if languages else {"source": "", "target": ""}
         if len(wordings) == 1:
             return wordings[0].format(**named)
         return " ".join(f"({ROMAN[i]}) {wording.format(**named)}" for i, wording in enumerate(wordings))

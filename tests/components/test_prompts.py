@@ -64,13 +64,14 @@ AUDIOPALM = AudioPalmFormat()
         ("ASR AST S2ST", "[ASR AST S2ST English Spanish]<661><987>\n hello\n hola\n<12><7>\n"),
         ("SQA-ABOUT", "[SQA-ABOUT English]<661><987>\n which key\n one\n"),
         ("SV", "[SV English]<661><987>\n<3>\n yes\n"),
+        ("LID", "[LID]<661><987>\n english\n"),
         ("SRWT", "[SRWT English]<661><987>\n <0.10> hello <0.50>\n"),
         ("CHAT-TA SENTIMENT", "[CHAT-TA SENTIMENT English]<661><987>\n hola\n<12><7>\n neutral\n"),
     ],
 )
 def test_audiopalm_writes(tags, expected):
     task = DeclaredTask(*(BY_TAG[tag] for tag in tags.split()))
-    labels = {"question": "which key", "answer": "one", "same_speaker": "yes", "words": (Mark("hello", 0.1, 0.5),), "sentiment": "neutral"}
+    labels = {"question": "which key", "answer": "one", "same_speaker": "yes", "words": (Mark("hello", 0.1, 0.5),), "sentiment": "neutral", "language": "english"}
     assert written(AUDIOPALM, made(task, labels, task.card.needs_target)) == expected
 
 
