@@ -168,6 +168,24 @@ def train(
 
 
 @app.command()
+def instruct(
+    recipe: str,
+    folder: Annotated[Path, typer.Argument(help="Where instruct_SPLIT.jsonl is written; corpus speech-instruct reads it as `folder: dir:FOLDER`.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. data.audio=units")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", help="May be given several times; train and dev if left out.")] = None,
+    system: Annotated[str, typer.Option(help="What stands before each conversation.")] = "",
+) -> None:
+    """Write what a recipe's tasks make of its corpora as instructions, in SpeechInstruct's format."""
+    from alm.core.parts import Parts
+    from alm.train.instruct import write_instructions
+    from alm.train.run import progress_bar
+
+    counts = write_instructions(Parts.of(recipe, overrides or ()), folder, tuple(split or ("train", "dev")), system, progress_bar)
+    for name, tasks in counts.items():
+        print(f"{folder / f'instruct_{name}.jsonl'}: {sum(tasks.values())} lines; {', '.join(f'{task} {count}' for task, count in tasks.items())}")
+
+
+@app.command()
 def run(
     task: str,
     input: Annotated[str, typer.Argument(help="A sound file, or text for tasks that read text.")],

@@ -338,6 +338,13 @@ class Corpus(Protocol):
 
 
 @runtime_checkable
+class SampleCorpus(Corpus, Protocol):
+    """A corpus of ready-made samples, which need no task. Units without a fingerprint are taken for those of the recipe's tokenizer."""
+
+    def samples(self, split: str) -> Iterator[Sample]: ...
+
+
+@runtime_checkable
 class Metric(Protocol):
     """Hypotheses and references -> one number."""
 

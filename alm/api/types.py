@@ -309,6 +309,7 @@ class Utterance:
     Attributes:
         labels: what else is known of it by name: "emotion", "question", "answer", ...; Marks of what stands where in it ("words", "events").
         other: a second recording that it is about, such as the other clip of a trial.
+        corpus: the registered name of the one that it comes from; set where corpora are mixed.
     """
 
     id: str
@@ -319,6 +320,7 @@ class Utterance:
     group: str = ""
     labels: Mapping[str, str | Marks] = field(default_factory=dict, hash=False)
     other: AudioFile | None = None
+    corpus: str = ""
 
 
 @dataclass(frozen=True)

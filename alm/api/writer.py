@@ -33,6 +33,10 @@ class SequenceWriter:
         if text:
             self.ids(self.vocabulary.text_ids(text), kind, learn=learn)
 
+    def tag(self, tag: str, *, learn: bool) -> None:
+        """A tag that has an id of its own."""
+        self.ids([self.vocabulary.tag_id(tag)], "tag", learn=learn)
+
     def segment(self, segment: Segment) -> None:
         """Text, marks (in plain text), units or features, as the vocabulary writes them; the loss covers what is to be learnt.
 

@@ -110,10 +110,11 @@ def register_decoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
-    from alm.components.corpora.manifests import CutsOptions, PairsOptions, cuts_card, load_cuts, load_pairs, pairs_card
+    from alm.components.corpora.manifests import CutsOptions, InstructOptions, PairsOptions, cuts_card, instruct_card, load_cuts, load_instruct, load_pairs, pairs_card
 
     register("cuts", load_cuts, cuts_card, CutsOptions)
     register("pairs", load_pairs, pairs_card, PairsOptions)
+    register("speech-instruct", load_instruct, instruct_card, InstructOptions)
 
 
 @hookimpl

@@ -205,6 +205,10 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         for language in task.source:
             if language not in known:
                 yield f"task {task.use!r}: got language {language!r}", "a language that the front end can analyse", did_you_mean(language, known)
+    uses = [corpus.use for corpus in parts.recipe.data.corpora]
+    for use in task.corpora:
+        if use not in uses:
+            yield f"task {task.use!r}: got corpus {use!r}", "one of data.corpora", did_you_mean(use, uses)
     if task.audio not in AUDIO_FORMS:
         yield f"task {task.use!r}: got audio {task.audio!r}", f"one of {', '.join(AUDIO_FORMS)}", did_you_mean(task.audio, AUDIO_FORMS)
     if task.clause_characters < 0 or task.clause_characters and not (card.reads == "text" and [piece.modality for piece in card.outputs] == ["audio"]):

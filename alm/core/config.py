@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alm.api.errors import AlmError, UnknownNameError
+from alm.api.types import Utterance
 from alm.core.plugins import Registry, did_you_mean, registry
 
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
@@ -40,6 +41,7 @@ class CorpusConfig:
     Attributes:
         optional: left out where its folder is missing (speech that a tool makes, which no repository carries).
         repeat: how often each of its utterances is trained on for once of a corpus with 1.
+        weight: of a corpus of ready-made samples, as that of a task.
     """
 
     use: str = ""
@@ -47,6 +49,7 @@ class CorpusConfig:
     languages: tuple[str, ...] = ()
     optional: bool = False
     repeat: int = 1
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class TaskConfig:
         source, target: languages to use; empty means all.
         audio: "units", "features" or "both" (features, then units: Kimi-Audio, arXiv 2504.18425): how source audio enters the
             model; "" as `data.audio` says.
+        corpora: names (`use`) of the corpora that it is trained and scored on; empty means all.
         clause_characters: a text that is longer is spoken clause by clause, as a model trained on short texts needs it; 0
             leaves every text whole. For tasks that turn text into speech alone.
     """
@@ -68,6 +72,11 @@ class TaskConfig:
     target: tuple[str, ...] = ()
     audio: str = ""
     clause_characters: int = 0
+    corpora: tuple[str, ...] = ()
+
+    def takes(self, utterance: Utterance) -> bool:
+        """Whether an utterance may be its source: by its language and, where that is known, its corpus."""
+        return (not self.source or utterance.language in self.source) and (not self.corpora or utterance.corpus in ("", *self.corpora))
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance], max_clip
         groups[utterance.group].append(utterance)
     found: dict[str, dict[tuple[str, str], tuple[Utterance, Utterance]]] = defaultdict(dict)
     for config in (c for c in pipeline.recipe.data.tasks if c.use == use):
-        for source in (u for u in utterances if not config.source or u.language in config.source):
+        for source in filter(config.takes, utterances):
             for target in targets_of(card, source, groups[source.group]):
                 if (not card.translates or not config.target or target.language in config.target) and has_pieces(wanted, source, target):
                     found[f"{source.language}-{target.language}" if card.translates else source.language][source.id, target.id] = (source, target)

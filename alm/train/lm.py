@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
+from alm.api.interfaces import SampleCorpus
 from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
@@ -72,6 +73,7 @@ class LanguageModelTraining(pl.LightningModule):
         self.train_config = parts.recipe.train
         hears = [parts.task(task.use).card.hears for task in parts.recipe.data.tasks]
         self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
+        self.task_names += [config.use for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus)]
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
         if self.guide is not None and options.guide_copies:
