@@ -22,6 +22,7 @@ from alm.core.plugins import Registry, did_you_mean, registry
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
+OPTIMIZERS = ("adamw", "adafactor")
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder")
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
@@ -123,6 +124,7 @@ class TrainConfig:
     """How long and how to train. Training stops at the first limit reached; 0 means no limit.
 
     Attributes:
+        optimizer: of all but the vocoder; "adafactor" (arXiv 1804.04235) without relative steps, as AudioPaLM trains.
         precision: as Lightning names it: "32-true", "16-mixed" (GPU), or "bf16-mixed", which a CPU with AVX512-BF16 computes twice
             as fast.
         init: weight source of an earlier run of the same objective to start from, or "".
@@ -134,6 +136,7 @@ class TrainConfig:
     minutes: float = 0.0
     learning_rate: float = 1e-3
     schedule: str = "cosine"
+    optimizer: str = "adamw"
     precision: str = "32-true"
     warmup_steps: int = 100
     weight_decay: float = 0.05
@@ -217,6 +220,8 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
         raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
     if recipe.train.schedule not in SCHEDULES:
         raise UnknownNameError(f"recipe {name!r}: got train.schedule {recipe.train.schedule!r}", "a schedule", did_you_mean(recipe.train.schedule, SCHEDULES))
+    if recipe.train.optimizer not in OPTIMIZERS:
+        raise UnknownNameError(f"recipe {name!r}: got train.optimizer {recipe.train.optimizer!r}", "an optimizer", did_you_mean(recipe.train.optimizer, OPTIMIZERS))
     if recipe.train.precision not in PRECISIONS:
         raise UnknownNameError(f"recipe {name!r}: got train.precision {recipe.train.precision!r}", "a precision", did_you_mean(recipe.train.precision, PRECISIONS))
     for kind in recipe.parts:

@@ -27,7 +27,7 @@ from alm.core.parts import Parts
 from alm.train.augment import replace_rows
 from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import LmOptions
 
 
@@ -180,7 +180,7 @@ class LanguageModelTraining(pl.LightningModule):
         return int((batch.ids != 0).sum())
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
         save_checkpoint(folder, self._model, self.parts, half=self.options.half_precision_checkpoint)
