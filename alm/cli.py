@@ -276,6 +276,40 @@ def evaluate(
 
 
 @app.command()
+def prefer(
+    model: str,
+    task: str,
+    folder: Annotated[Path, typer.Argument(help="Where preferences_SPLIT.jsonl is written; corpus preferences reads it as `folder: dir:FOLDER`.")],
+    split: Annotated[list[str] | None, typer.Option("--split", help="May be given several times; train and dev if left out.")] = None,
+    answers: Annotated[int, typer.Option(help="How often each request is answered.")] = 4,
+    temperature: float = 1.0,
+    max_clips: Annotated[int, typer.Option(help="Requests of each split and pair of languages; 0 takes all.")] = 0,
+) -> None:
+    """Answer requests several times and keep the best and the worst answer by the task's first metric: what objective dpo trains on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from alm.core import preferences as core
+    from alm.core.evaluate import pairs_of
+    from alm.core.files import write_text
+    from alm.core.parts import load_component
+
+    pipeline = _load(model)
+    pipeline.task_config(task)
+    decoder = load_component(pipeline.parts.found, "decoder", "sample", {"temperature": temperature}, pipeline.parts.context)
+    folder.mkdir(parents=True, exist_ok=True)
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as progress:
+        for name in split or ("train", "dev"):
+            utterances = list(pipeline.parts.utterances(name))
+            running = progress.add_task(name, total=sum(map(len, pairs_of(pipeline, task, utterances, max_clips).values())))
+            found = core.prefer(pipeline, task, utterances, decoder, answers=answers, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
+            lines = [preference.line() for preference in found]
+            if lines:
+                write_text(folder / f"preferences_{name}.jsonl", "\n".join(lines) + "\n")
+            print(f"{name}: {len(lines)} pairs")
+
+
+@app.command()
 def manifest(
     source: Annotated[Path, typer.Argument(help="lhotse cuts, JSON lines, a Kaldi folder, a Hugging Face dataset (audio folder, Arrow, parquet), or WebDataset shards.")],
     target: Annotated[Path, typer.Argument(help="What to write: NAME.jsonl.gz (lhotse cuts), NAME.jsonl, or a folder.")],

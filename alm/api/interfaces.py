@@ -345,6 +345,13 @@ class SampleCorpus(Corpus, Protocol):
 
 
 @runtime_checkable
+class PreferenceCorpus(Corpus, Protocol):
+    """A corpus of pairs: the same request with the better answer, and with the worse one. Units as in a SampleCorpus."""
+
+    def preferences(self, split: str) -> Iterator[tuple[Sample, Sample]]: ...
+
+
+@runtime_checkable
 class Metric(Protocol):
     """Hypotheses and references -> one number."""
 

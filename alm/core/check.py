@@ -15,6 +15,7 @@ Problem = tuple[str, str, str]  # got, wanted, fix
 
 NEEDS = {
     "lm": ("backbone", "prompt"),
+    "dpo": ("backbone", "prompt"),
     "ctc": ("encoder",),
     "kmeans": ("tokenizer",),
     "bpe": (),
@@ -46,6 +47,8 @@ def _training_fits(parts: Parts) -> Iterator[Problem]:
         yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
     if recipe.train.objective in AT_ONCE and recipe.train.init:
         yield f"got train.init for objective {recipe.train.objective}", "no train.init: it is fitted anew", "remove it"
+    if recipe.train.objective == "dpo" and not recipe.train.init:
+        yield "got objective dpo without train.init", "the model that is to prefer, which is the reference too", "set train.init: dir:FOLDER"
     if recipe.data.tasks and not any(task.weight > 0 for task in recipe.data.tasks):
         yield "got tasks without a weight above 0", "a positive weight", "correct data.tasks"
 
@@ -97,7 +100,7 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 f"the {pieces} pieces of the backbone's text tokenizer",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
-    if "tokenizer" in cards and objective == "lm":
+    if "tokenizer" in cards and objective in ("lm", "dpo"):
         yield from _layout_fits(parts, cards["tokenizer"].codebooks)
     if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
         yield (

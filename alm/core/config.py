@@ -19,7 +19,7 @@ from alm.api.errors import AlmError, UnknownNameError
 from alm.api.types import Utterance
 from alm.core.plugins import Registry, did_you_mean, registry
 
-OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "dpo")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
@@ -265,7 +265,11 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
 
 
 def _laid_over(inherited: Any, content: DictConfig) -> DictConfig:
-    """The two merged; a part that names another component has none of the old one's options."""
+    """The two merged; a part that names another component has none of the old one's options, nor has another objective."""
+    objective = OmegaConf.select(content, "train.objective")
+    if objective not in (None, OmegaConf.select(inherited, "train.objective")) and OmegaConf.select(inherited, "train.options") is not None:
+        inherited = OmegaConf.merge(inherited)
+        inherited.train.pop("options")
     for kind, part in (content.get("parts") or {}).items():
         if isinstance(part, DictConfig) and part.get("use") not in (None, OmegaConf.select(inherited, f"parts.{kind}.use")):
             inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})

@@ -69,9 +69,9 @@ def evaluate(
     metrics = {name: load_component(pipeline.parts.found, "metric", name, {}, pipeline.parts.context) for name in task.card.metrics}
     scores, rows = [], []
     for languages, pairs in pairs_of(pipeline, use, utterances, max_clips).items():
-        requests = [_request(use, task.card, source, target) for source, target in pairs]
+        requests = [request_of(use, task.card, source, target) for source, target in pairs]
         results = pipeline.run_batch(requests, on_done=on_done)
-        references: list[Any] = [_reference(task.card.outputs[-1], source, target) for source, target in pairs]
+        references: list[Any] = [reference_of(task.card.outputs[-1], source, target) for source, target in pairs]
         language = languages.split("-")[-1]
         read: dict[int, list[str]] = {}  # what each recognizer read
         for name, metric in metrics.items():
@@ -116,14 +116,15 @@ def silence() -> Audio:
     return Audio(torch.zeros(1, 16_000), 16_000)
 
 
-def _reference(piece: Piece, source: Utterance, target: Utterance) -> str | Marks:
+def reference_of(piece: Piece, source: Utterance, target: Utterance) -> str | Marks:
     """What an output should have been; of sound, its text."""
     utterance = source if piece.side == "source" else target
     content = content_of(piece, utterance)
     return content if isinstance(content, str | tuple) else utterance.text
 
 
-def _request(use: str, card: TaskCard, source: Utterance, target: Utterance) -> Request:
+def request_of(use: str, card: TaskCard, source: Utterance, target: Utterance) -> Request:
+    """What is asked of a model for a pair of utterances."""
     first = card.inputs[0]
     content: Any = content_of(first, source)
     if first.detail == "head":

@@ -156,7 +156,7 @@ class Pipeline:
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
         parts = [(index, part) for index, request in enumerate(requests) for part in self._clauses(request)]
-        samples = [self._sample(part) for _, part in parts]
+        samples = [self.sample(part) for _, part in parts]
         left = Counter(index for index, _ in parts)
         order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
         results: dict[int, Result] = {}
@@ -212,7 +212,7 @@ class Pipeline:
 
     def _stream(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int, clock: Clock) -> Generator[Piece, None, Result]:
         """Pieces of one request; returns its Result."""
-        sample = self._sample(request)
+        sample = self.sample(request)
         clock.spent("tokenize")
         model, units_by = self.model, None if decoder else self.unit_decoder
         prompt, plan = self.prompt.prompt(sample, model.vocabulary), self.prompt.plan(sample, model.vocabulary)
@@ -324,7 +324,7 @@ class Pipeline:
         worded = [clause for clause in clauses(request.content, limit) if normalize_text(clause, request.source)]
         return [dataclasses.replace(request, content=clause) for clause in worded] or [request]
 
-    def _sample(self, request: Request) -> Sample:
+    def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
         config = self.task_config(request.task)
         task = load_task(self.parts.found, request.task)

@@ -72,7 +72,7 @@ class Mixture:
             if isinstance(corpus, SampleCorpus):
                 for sample in corpus.samples(split):
                     self.by_task[len(self.names)] += [len(self.entries)] * config.repeat
-                    ready = _with_own_units(sample, parts)
+                    ready = with_own_units(sample, parts)
                     self.entries.append(Entry(len(self.names), ready, _length(ready, count_ids)))
                 self.names.append(config.use)
                 self.weights.append(config.weight)
@@ -185,7 +185,7 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
     return dataclasses.replace(sample, turns=turns)
 
 
-def _with_own_units(sample: Sample, parts: Parts) -> Sample:
+def with_own_units(sample: Sample, parts: Parts) -> Sample:
     """A ready-made sample whose nameless units are those of the recipe's tokenizer.
 
     Raises:

@@ -1,5 +1,4 @@
-"""Corpora in files: `cuts` reads a folder of lhotse manifests, `pairs` a file of parallel sentences without audio, `speech-instruct`
-ready-made samples."""
+"""Corpora in files: `cuts` reads a folder of lhotse manifests, `pairs` a file of parallel sentences without audio."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ from pathlib import Path
 from alm.api.cards import CorpusCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.api.manifests import lines_of, utterances_from_cuts
-from alm.api.types import Sample, Utterance
+from alm.api.manifests import utterances_from_cuts
+from alm.api.types import Utterance
 
 SPLITS = ("train", "dev", "test")
 
@@ -89,47 +88,3 @@ def pairs_card(options: PairsOptions, context: LoadContext) -> CorpusCard:
 def load_pairs(options: PairsOptions, context: LoadContext) -> PairsCorpus:
     (folder,) = context.folders(options.folder)
     return PairsCorpus(folder, options.limit, pairs_card(options, context))
-
-
-@dataclass(frozen=True)
-class InstructOptions:
-    """Attributes:
-    folder: `dir:PATH` that holds instruct_SPLIT.jsonl: objects with `prefix` and `plain_text`, as SpeechInstruct has them.
-    frame_rate_hz: of the units, before their repeats were merged.
-    """
-
-    folder: str = ""
-    frame_rate_hz: float = 50.0
-
-
-class InstructCorpus:
-    """Samples as SpeechGPT's data set writes them (arXiv 2305.11000). A SampleCorpus."""
-
-    def __init__(self, folder: Path, card: CorpusCard, frame_rate_hz: float) -> None:
-        self.folder, self.card, self.frame_rate_hz = folder, card, frame_rate_hz
-
-    def utterances(self, split: str) -> Iterator[Utterance]:
-        return iter(())
-
-    def samples(self, split: str) -> Iterator[Sample]:
-        from alm.components.prompts.speechgpt import read_line
-
-        if split not in self.card.splits:
-            return
-        path = self.folder / f"instruct_{split}.jsonl"
-        for number, entry in lines_of(path):
-            if not isinstance(entry.get("plain_text"), str):
-                raise AlmError(f"{path} line {number}: no key 'plain_text'", "an object with prefix and plain_text", "correct the line")
-            yield read_line(entry["plain_text"], f"{path.name} line {number}", self.frame_rate_hz)
-
-
-def instruct_card(options: InstructOptions, context: LoadContext) -> CorpusCard:
-    (folder,) = context.folders(options.folder)
-    splits = tuple(split for split in SPLITS if (folder / f"instruct_{split}.jsonl").exists())
-    if not splits:
-        raise AlmError(f"got folder {folder} without a file", "instruct_train.jsonl or another split", "write it with `alm instruct`")
-    return CorpusCard((), splits, 0)
-
-
-def load_instruct(options: InstructOptions, context: LoadContext) -> InstructCorpus:
-    return InstructCorpus(context.folders(options.folder)[0], instruct_card(options, context), options.frame_rate_hz)
