@@ -5,6 +5,7 @@ A user's mistake ends with one line on standard error and exit code 2. Heavy imp
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -33,20 +34,24 @@ DEFAULT_MODEL = "prompts"
 @app.command()
 def plugins(
     hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False,
-    recipes: Annotated[bool, typer.Option(help="Show the recipes instead.")] = False,
+    recipes: Annotated[bool, typer.Option(help="Show the recipes instead, with what goes in and comes out.")] = False,
+    tasks: Annotated[bool, typer.Option(help="Show the tasks instead, and which recipes train them.")] = False,
     as_json: Json = False,
 ) -> None:
     """List plugins, what they register, and those that were set aside."""
-    from alm.core import plugins as core
-    from alm.core.config import recipes as known_recipes
+    from alm.core import catalogue, plugins as core
 
     found = core.registry()
     if hooks:
         print(core.hook_documentation())
         return
-    if recipes:
-        names = known_recipes()
-        print(json.dumps({name: str(path) for name, path in names.items()}) if as_json else "\n".join(names))
+    if recipes or tasks:
+        rows: list[Any] = catalogue.recipe_rows(found) if recipes else catalogue.task_rows(found)
+        if as_json:
+            print(json.dumps([dataclasses.asdict(row) for row in rows], ensure_ascii=False))
+            return
+        cells = [tuple(", ".join(value) if isinstance(value, tuple) else value for value in dataclasses.astuple(row)) for row in rows]
+        print(catalogue.table(tuple(field.name for field in dataclasses.fields(rows[0])), cells))
         return
     registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
     registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
@@ -163,6 +168,24 @@ def train(
 
 
 @app.command()
+def instruct(
+    recipe: str,
+    folder: Annotated[Path, typer.Argument(help="Where instruct_SPLIT.jsonl is written; corpus speech-instruct reads it as `folder: dir:FOLDER`.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. data.audio=units")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", help="May be given several times; train and dev if left out.")] = None,
+    system: Annotated[str, typer.Option(help="What stands before each conversation.")] = "",
+) -> None:
+    """Write what a recipe's tasks make of its corpora as instructions, in SpeechInstruct's format."""
+    from alm.core.parts import Parts
+    from alm.train.instruct import write_instructions
+    from alm.train.run import progress_bar
+
+    counts = write_instructions(Parts.of(recipe, overrides or ()), folder, tuple(split or ("train", "dev")), system, progress_bar)
+    for name, tasks in counts.items():
+        print(f"{folder / f'instruct_{name}.jsonl'}: {sum(tasks.values())} lines; {', '.join(f'{task} {count}' for task, count in tasks.items())}")
+
+
+@app.command()
 def run(
     task: str,
     input: Annotated[str, typer.Argument(help="A sound file, or text for tasks that read text.")],
@@ -183,7 +206,7 @@ def run(
     from alm.core.parts import load_task
     from alm.core.plugins import registry
 
-    reads_text = load_task(registry(), task).card.input.endswith("text")
+    reads_text = load_task(registry(), task).card.reads == "text"
     content: str | Audio = input if reads_text else read_audio(Path(input))
     result: Result = _load(model).run(task, content, source, target, speaker=read_audio(voice) if voice else speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:
@@ -250,6 +273,40 @@ def evaluate(
         print(json.dumps([{"name": s.name, "value": s.value, "unit": s.unit, "clips": s.clips} for s in scores]))
     if outputs:
         write_text(outputs, "".join(json.dumps({k: v for k, v in row.items() if k != "result"}, ensure_ascii=False) + "\n" for row in rows))
+
+
+@app.command()
+def prefer(
+    model: str,
+    task: str,
+    folder: Annotated[Path, typer.Argument(help="Where preferences_SPLIT.jsonl is written; corpus preferences reads it as `folder: dir:FOLDER`.")],
+    split: Annotated[list[str] | None, typer.Option("--split", help="May be given several times; train and dev if left out.")] = None,
+    answers: Annotated[int, typer.Option(help="How often each request is answered.")] = 4,
+    temperature: float = 1.0,
+    max_clips: Annotated[int, typer.Option(help="Requests of each split and pair of languages; 0 takes all.")] = 0,
+) -> None:
+    """Answer requests several times and keep the best and the worst answer by the task's first metric: what objective dpo trains on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from alm.core import preferences as core
+    from alm.core.evaluate import pairs_of
+    from alm.core.files import write_text
+    from alm.core.parts import load_component
+
+    pipeline = _load(model)
+    pipeline.task_config(task)
+    decoder = load_component(pipeline.parts.found, "decoder", "sample", {"temperature": temperature}, pipeline.parts.context)
+    folder.mkdir(parents=True, exist_ok=True)
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as progress:
+        for name in split or ("train", "dev"):
+            utterances = list(pipeline.parts.utterances(name))
+            running = progress.add_task(name, total=sum(map(len, pairs_of(pipeline, task, utterances, max_clips).values())))
+            found = core.prefer(pipeline, task, utterances, decoder, answers=answers, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
+            lines = [preference.line() for preference in found]
+            if lines:
+                write_text(folder / f"preferences_{name}.jsonl", "\n".join(lines) + "\n")
+            print(f"{name}: {len(lines)} pairs")
 
 
 @app.command()

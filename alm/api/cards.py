@@ -4,11 +4,15 @@
 asks the card.
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-Modality = Literal["text", "audio"]
+from alm.api.errors import AlmError
+
+Modality = Literal["text", "audio", "marks"]
 
 
 @dataclass(frozen=True)
@@ -99,21 +103,60 @@ class PromptFormatCard:
             plain text, which writes the tag of any registered task.
         tag_pattern: what a tag looks like in such a format, a regular expression.
         inputs, outputs: modalities that it can carry.
-        languages: ISO 639-1 codes that it has names for.
+        languages: ISO 639-1 codes that it has names for; empty for a format that names none.
+        added_tags: what it writes as ids of its own, in the order in which the vocabulary grows by them after the units.
+        unit_token: how a text tokenizer that was extended for it names a unit, such as "<{}>".
+        asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
     """
 
     tags: tuple[str, ...] = ()
     tag_pattern: str = ".+"
     inputs: tuple[Modality, ...] = ("text", "audio")
-    outputs: tuple[Modality, ...] = ("text", "audio")
+    outputs: tuple[Modality, ...] = ("text", "marks", "audio")
     languages: tuple[str, ...] = ()
     source: str = ""
+    added_tags: tuple[str, ...] = ()
+    unit_token: str = ""
+    asks_in_words: bool = False
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None
 
 
-Piece = Literal["source.audio", "source.text", "target.audio", "target.text", "source.audio.head", "source.audio.tail"]
+Pairing = Literal["translation", "rendering", "edit", "reply"]
+PIECE = re.compile(r"(source|target)\.(text|audio(\.(head|tail))?|other|label\.[a-z_]+|marks\.[a-z_]+)")
+
+
+class Piece(str):
+    """What of an utterance a task gives or wants: SIDE.KIND.
+
+    SIDE is "source" or "target", the utterance that it is paired with. KIND is "text", "audio", "audio.head" or "audio.tail" (of its units),
+    "other" (the second recording that it is about), "label.NAME" or "marks.NAME" (of what is known of it).
+    """
+
+    def __new__(cls, value: str) -> Piece:
+        if not PIECE.fullmatch(value):
+            raise AlmError(
+                f"got piece {value!r}", "source or target, and text, audio, audio.head, audio.tail, other, label.NAME or marks.NAME", "write for instance source.label.emotion"
+            )
+        return super().__new__(cls, value)
+
+    @property
+    def side(self) -> str:
+        return self.split(".")[0]
+
+    @property
+    def kind(self) -> str:
+        return self.split(".")[1]
+
+    @property
+    def detail(self) -> str:
+        """The half of the units, or the label's name; "" for others."""
+        return self.split(".", 2)[2] if self.count(".") > 1 else ""
+
+    @property
+    def modality(self) -> Modality:
+        return "audio" if self.kind in ("audio", "other") else "marks" if self.kind == "marks" else "text"
 
 
 @dataclass(frozen=True)
@@ -122,26 +165,59 @@ class TaskCard:
 
     Attributes:
         tag: the name that a prompt format writes for it ("ASR").
-        input: the piece that the model is given.
+        inputs: the pieces that the model is given, in this order, as strings or as Piece.
         outputs: the pieces that the model emits, in this order.
         metrics: names of registered metrics, by which `alm eval` scores the last output.
+        instructions: ways to ask for it in words, for formats that write no tags; `{source}` and `{target}` stand for languages.
+        pairing: which utterance of the same group "target" is: one in another language ("translation"), the same by another speaker
+            ("rendering"), an edited one (its label `edit_of` is the source's id), or one that replies (`reply_to`).
     """
 
     tag: str
-    input: Piece
+    inputs: tuple[Piece, ...]
     outputs: tuple[Piece, ...]
     metrics: tuple[str, ...] = ()
     description: str = ""
+    instructions: tuple[str, ...] = ()
+    pairing: Pairing = "translation"
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs"):
+            pieces = getattr(self, name)
+            if isinstance(pieces, str) or not pieces:
+                raise AlmError(f"task {self.tag!r}: got {name} {pieces!r}", "one piece or more", f'write {name}=("source.audio",)')
+            object.__setattr__(self, name, tuple(map(Piece, pieces)))
 
     @property
     def needs_target(self) -> bool:
-        """True if the task needs a parallel utterance in another language."""
-        return any(piece.startswith("target") for piece in (self.input, *self.outputs))
+        """True if the task needs a second utterance."""
+        return any(piece.side == "target" for piece in (*self.inputs, *self.outputs))
+
+    @property
+    def translates(self) -> bool:
+        """True if that is one in another language."""
+        return self.needs_target and self.pairing == "translation"
+
+    @property
+    def hears(self) -> bool:
+        """True if it is given sound, rather than units to go on with."""
+        return any(piece.modality == "audio" and not piece.detail for piece in self.inputs)
+
+    @property
+    def continues(self) -> bool:
+        """True if it is given the head of some units."""
+        return any(piece.detail == "head" for piece in self.inputs)
+
+    @property
+    def reads(self) -> Modality:
+        """What its first input is: what a request has to bring."""
+        return self.inputs[0].modality
 
     @property
     def reads_aloud(self) -> bool:
         """True if the task speaks the text that it is given, and does nothing else."""
-        return self.input.endswith("text") and self.outputs == (f"{self.input.split('.')[0]}.audio",)
+        (first, *others), (last, *more) = self.inputs, self.outputs
+        return not others and not more and first.kind == "text" and last == f"{first.side}.audio"
 
 
 @dataclass(frozen=True)
@@ -232,7 +308,7 @@ class MetricCard:
     Attributes:
         better: which direction is good.
         compares: what the hypotheses are.
-        reference: what they are compared with: a text, or a recording of what should have been said.
+        reference: what they are compared with: a text, a recording of what should have been said, or marks.
     """
 
     unit: str

@@ -162,9 +162,14 @@ class PromptFormat(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """Corpus utterances -> a Sample. `alm.api.tasks.DeclaredTask` is one that a card describes whole."""
+    """Corpus utterances -> a Sample. `alm.api.tasks.DeclaredTask` is one that a card describes whole.
+
+    Attributes:
+        instructed: whether its samples say in words what is wanted, for formats that write no tags.
+    """
 
     card: cards.TaskCard
+    instructed: bool
 
     def build(self, source: Utterance, target: Utterance | None = None) -> Sample:
         """What is trained on: the input given, the outputs learnt."""
@@ -330,6 +335,20 @@ class Corpus(Protocol):
     card: cards.CorpusCard
 
     def utterances(self, split: str) -> Iterator[Utterance]: ...
+
+
+@runtime_checkable
+class SampleCorpus(Corpus, Protocol):
+    """A corpus of ready-made samples, which need no task. Units without a fingerprint are taken for those of the recipe's tokenizer."""
+
+    def samples(self, split: str) -> Iterator[Sample]: ...
+
+
+@runtime_checkable
+class PreferenceCorpus(Corpus, Protocol):
+    """A corpus of pairs: the same request with the better answer, and with the worse one. Units as in a SampleCorpus."""
+
+    def preferences(self, split: str) -> Iterator[tuple[Sample, Sample]]: ...
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError
-from alm.api.types import AudioFile, Utterance
+from alm.api.types import AudioFile, Mark, Marks, Utterance
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut
@@ -28,8 +28,28 @@ def utterances_from_cuts(manifest: Path) -> Iterator[Utterance]:
         if len(cut.supervisions) != 1:
             raise AlmError(f"cut {cut.id!r} of {manifest} has {len(cut.supervisions)} supervisions", "one", "call cuts.trim_to_supervisions() first")
         (supervision,) = cut.supervisions
-        group = (supervision.custom or {}).get("prompt", cut.id)
-        yield Utterance(cut.id, cut_audio(cut, manifest), supervision.text or "", supervision.language or "", supervision.speaker or "", group)
+        custom = supervision.custom or {}
+        other = custom.get("other_audio")
+        yield Utterance(
+            cut.id,
+            cut_audio(cut, manifest),
+            supervision.text or "",
+            supervision.language or "",
+            supervision.speaker or "",
+            custom.get("prompt", cut.id),
+            _labels_of(supervision),
+            AudioFile(manifest.parent / other) if other else None,
+        )
+
+
+def _labels_of(supervision: Any) -> dict[str, str | Marks]:
+    """Its custom fields in text, its gender, and its alignments as marks: those of "word" by the name "words"."""
+    labels: dict[str, str | Marks] = {name: value for name, value in (supervision.custom or {}).items() if isinstance(value, str) and name not in ("prompt", "other_audio")}
+    if supervision.gender:
+        labels["gender"] = supervision.gender
+    for kind, items in (supervision.alignment or {}).items():
+        labels[f"{kind}s"] = tuple(Mark(item.symbol, item.start, item.end) for item in items)
+    return labels
 
 
 def cuts_of(manifest: Path) -> Iterator[MonoCut]:
@@ -62,7 +82,8 @@ def cut_audio(cut: MonoCut, manifest: Path) -> AudioFile:
 
 def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "language")) -> Iterator[Utterance]:
     """JSON lines with `audio`, `text`, `language`, `speaker`, `id` and `group`, read one by one; audio paths start from the
-    file's folder, `offset_s` and `duration_s` name a part of a file. A line without `id` or `group` has its number.
+    file's folder, `offset_s` and `duration_s` name a part of a file. A line without `id` or `group` has its number. `labels` is an object of
+    texts, and of lists of [text, start, stop] in seconds; `other_audio` a second recording.
 
     Args:
         required: keys that each line must have.
@@ -77,7 +98,9 @@ def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "
         missing = [name for name in required if name not in values]
         if missing:
             raise AlmError(f"{manifest} line {number}: no key {missing[0]!r}", f"an object with {', '.join(required)}", "correct the line")
-        wrong = [name for name in ("audio", "text", "language", "speaker") if not isinstance(values.get(name, "") if name in required else values.get(name) or "", str)]
+        wrong = [
+            name for name in ("audio", "text", "language", "speaker", "other_audio") if not isinstance(values.get(name, "") if name in required else values.get(name) or "", str)
+        ]
         if wrong:
             raise AlmError(f"{manifest} line {number}: got {wrong[0]} {values[wrong[0]]!r}", "a string", "correct the line")
         part = (values.get("offset_s") or 0.0, values.get("duration_s"))
@@ -85,9 +108,33 @@ def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "
             raise AlmError(f"{manifest} line {number}: got offset_s {part[0]!r} and duration_s {part[1]!r}", "seconds, 0 or more and above 0", "correct the line")
         audio = AudioFile(manifest.parent / values["audio"], *part) if values.get("audio") else None
         text, language, speaker = (values.get(name) or "" for name in ("text", "language", "speaker"))
-        yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]))
+        other = AudioFile(manifest.parent / values["other_audio"]) if values.get("other_audio") else None
+        labels = _read_labels(values.get("labels") or {}, f"{manifest} line {number}")
+        yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]), labels, other)
     if empty:
         raise AlmError(f"got manifest {manifest} without a line", "at least one", "add lines")
+
+
+def _read_labels(found: Any, where: str) -> dict[str, str | Marks]:
+    """
+    Raises:
+        AlmError: what is neither a text nor a list of [text, start, stop].
+    """
+    wanted = 'an object such as {"emotion": "happy", "words": [["press", 0.1, 0.4]]}'
+    if not isinstance(found, dict):
+        raise AlmError(f"{where}: got labels {str(found)[:60]}", wanted, "correct the line")
+    labels: dict[str, str | Marks] = {}
+    for name, value in found.items():
+        if isinstance(value, list):
+            try:
+                labels[name] = tuple(Mark(str(text), float(start), float(stop)) for text, start, stop in value)
+                continue
+            except (TypeError, ValueError):
+                pass
+        if not isinstance(value, str):
+            raise AlmError(f"{where}: got label {name} {str(value)[:60]}", wanted, "correct the line")
+        labels[name] = value
+    return labels
 
 
 def lines_of(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:

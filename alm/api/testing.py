@@ -15,7 +15,7 @@ from typing import Any
 from alm.api import cards
 from alm.api.errors import AlmError
 from alm.api.interfaces import FollowingDecoder, StreamingVocoder
-from alm.api.types import Audio, Sample, Segment, Sequence, Turn, Units, Utterance
+from alm.api.types import Audio, Emit, Mark, Sample, Segment, Sequence, Turn, Units, Utterance
 
 STREAM_TOLERANCE = 1e-5  # largest difference between a sample made in pieces and at once
 
@@ -113,7 +113,7 @@ def check_prompt_format(prompt: Any, vocabulary: Any) -> None:
     card = prompt.card
     tag, language = next(iter(card.tags), "MT"), card.languages[0]
     given = Segment("one two", False, language)
-    sample = Sample("s", (tag,), (language,), (Turn("user", (given,)), Turn("assistant", (Segment("three four", True, language),))), (("text", language),))
+    sample = Sample("s", (tag,), (language,), (Turn("user", (given,)), Turn("assistant", (Segment("three four", True, language),))), (Emit("text", language),))
     sequence = prompt.encode(sample, vocabulary)
     assert isinstance(sequence, Sequence) and bool(sequence.learn.any()) and not bool(sequence.learn.all()), "the loss must cover outputs alone"
     asked = replace(sample, turns=sample.turns[:1])
@@ -129,17 +129,20 @@ def check_task(task: Any) -> None:
     """A sample with one given and at least one learnt segment, in the order of the card."""
     from alm.api.types import AudioFile
 
-    source = Utterance("a", AudioFile(Path("a.wav")), "one", "en", "speaker", "g")
-    target = Utterance("b", AudioFile(Path("b.wav")), "uno", "es", "speaker", "g")
+    pieces = (*task.card.inputs, *task.card.outputs)
+    labels: dict[str, Any] = {piece.detail: piece.detail for piece in pieces if piece.kind == "label"}
+    labels |= {piece.detail: (Mark("one", 0.1, 0.4),) for piece in pieces if piece.kind == "marks"}
+    source = Utterance("a", AudioFile(Path("a.wav")), "one", "en", "speaker", "g", labels, AudioFile(Path("c.wav")))
+    target = Utterance("b", AudioFile(Path("b.wav")), "uno", "es", "another", "g", labels, AudioFile(Path("d.wav")))
     sample = task.build(source, target if task.card.needs_target else None)
     learnt = [s for s in sample.segments() if s.learn]
     given = [s for s in sample.segments() if not s.learn]
     assert given and len(learnt) == len(task.card.outputs), f"{len(given)} given and {len(learnt)} learnt segments; card says {len(task.card.outputs)} outputs"
     for segment, piece in zip(learnt, task.card.outputs, strict=True):
-        assert segment.modality == piece.split(".")[1], f"output {piece} is a {segment.modality} segment"
-    request = task.request(source, "es" if task.card.needs_target else "")
+        assert segment.modality == piece.modality, f"output {piece} is a {segment.modality} segment"
+    request = task.request(source, "es" if task.card.translates else "")
     assert [s.content for s in request.segments()] == [s.content for s in given], "a request gives what training gives, and nothing learnt"
-    assert [modality for modality, _ in request.emits] == [s.modality for s in learnt], "a request emits what training learns"
+    assert [emit.modality for emit in request.emits] == [s.modality for s in learnt], "a request emits what training learns"
 
 
 def check_frontend(frontend: Any) -> None:
@@ -265,9 +268,15 @@ def check_metric(metric: Any) -> None:
     import torch
 
     if metric.card.compares == "text":
-        same = metric.score(["one two three four"] * 2, ["one two three four"] * 2, "en")
-        other = metric.score(["five six"] * 2, ["one two three four"] * 2, "en")
+        texts = ["one two three four", "seven eight nine ten"]
+        same = metric.score(texts, texts, "en")
+        other = metric.score(["five six"] * 2, texts, "en")
         assert same < other if metric.card.better == "lower" else same > other, f"equal texts score {same}, different ones {other}"
+    elif metric.card.compares == "marks":
+        true = (Mark("one", 0.1, 0.4), Mark("two", 0.5, 0.9))
+        same = metric.score([true], [true], "en")
+        other = metric.score([(Mark("one", 0.2, 0.4), Mark("two", 0.6, 0.9))], [true], "en")
+        assert same < other if metric.card.better == "lower" else same > other, f"equal marks score {same}, shifted ones {other}"
     elif metric.card.reference == "text":
         value = metric.score([Audio(torch.randn(1, 16_000) * 0.01, 16_000)], ["one"], "en")
         assert isinstance(value, float) and math.isfinite(value), f"score is {value!r}"

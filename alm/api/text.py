@@ -9,6 +9,8 @@ import re
 import textwrap
 import unicodedata
 
+from alm.api.types import Mark, Marks
+
 NUMBER = re.compile(r"\d+")
 NOT_WORD = re.compile(r"[^\w\s']|_")
 BREAKS = (re.compile(r"(?<=[.!?…])\s+"), re.compile(r"(?<=[;:])\s+|\s+(?=[-–—]\s)"), re.compile(r"(?<=,)\s+"))  # from the strongest
@@ -34,6 +36,19 @@ def normalize_text(text: str, language: str, *, accents: bool = True) -> str:
         marks = (c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c) or c == "\u0306")
         text = unicodedata.normalize("NFC", "".join(marks)).replace("ё", "е")
     return " ".join(text.split())
+
+
+MARK = re.compile(r"<(\d+\.\d\d)>([^<]*)<(\d+\.\d\d)>")
+
+
+def marks_text(marks: Marks) -> str:
+    """`<0.12> press <0.40> <0.52> one <0.80>`: each mark between its start and its end in seconds."""
+    return " ".join(f"<{mark.start_s:.2f}> {mark.text.replace('<', '')} <{mark.stop_s:.2f}>" for mark in marks)
+
+
+def read_marks(text: str) -> Marks:
+    """The marks of such a text; what is no mark is left out."""
+    return tuple(Mark(found[2].strip(), float(found[1]), float(found[3])) for found in MARK.finditer(text))
 
 
 def clauses(text: str, max_characters: int) -> list[str]:

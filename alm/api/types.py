@@ -6,10 +6,10 @@ is: cards and names stay cheap. Shape letters are defined in ARCHITECTURE.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence as Many
+from collections.abc import Iterator, Mapping, Sequence as Many
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from alm.api.cards import Modality, VocoderCard
 from alm.api.errors import AlmError, VocabularyMismatchError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Role = Literal["system", "user", "assistant"]
+GIVEN = -1  # in SpanRule.renders: the input
 SLOT_ID = -1  # in Sequence.ids: a position that holds a projected feature frame, not an id
 
 
@@ -201,23 +202,46 @@ class AudioFile:
     duration_s: float | None = None
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Something that stands at a place in a recording: a word, an event, speech."""
+
+    text: str
+    start_s: float
+    stop_s: float
+
+
+Marks = tuple[Mark, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
     """One piece of a turn. `content` decides the modality; `learn` says whether the loss covers it.
 
-    Audio and AudioFile stand for sound that is still to be tokenized or encoded; a PromptFormat sees str, Units and
+    Audio and AudioFile stand for sound that is still to be tokenized or encoded; a PromptFormat sees str, Marks, Units and
     Features alone.
+
+    Attributes:
+        language: ISO 639-1, of what is said or written; "" of a label.
+        says: whose words these are, "source" or "target": a text and a sound that say the same are each other's transcript. "" of
+            what has no other form, such as a label.
+        part: "head" or "tail": the first or second half of the content's units.
     """
 
-    content: str | Audio | AudioFile | Units | Features
+    content: str | Marks | Audio | AudioFile | Units | Features
     learn: bool = False
     language: str = ""
     speaker: str = ""
-    part: str = ""  # "head" or "tail": the first or second half of the content's units
+    part: str = ""
+    says: str = ""
 
     @property
-    def modality(self) -> Literal["text", "audio"]:
-        return "text" if isinstance(self.content, str) else "audio"
+    def modality(self) -> Modality:
+        return "text" if isinstance(self.content, str) else "marks" if isinstance(self.content, tuple) else "audio"
+
+    def renders(self, other: Segment | Emit) -> bool:
+        """Whether the two say the same, one in text and one in sound."""
+        return _renders(self, other)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +252,22 @@ class Turn:
     segments: tuple[Segment, ...]
 
 
+class Emit(NamedTuple):
+    """A piece that is to come; `language` and `says` as those of Segment."""
+
+    modality: Modality
+    language: str = ""
+    says: str = ""
+
+    def renders(self, other: Segment | Emit) -> bool:
+        """Whether the two say the same, one in text and one in sound."""
+        return _renders(self, other)
+
+
+def _renders(one: Segment | Emit, other: Segment | Emit) -> bool:
+    return bool(one.says) and one.says == other.says and {one.modality, other.modality} == {"text", "audio"}
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """A conversation that is trained on or answered: the task's tags, the languages, and the turns.
@@ -235,14 +275,26 @@ class Sample:
     Attributes:
         tags: task tags in the order in which their results are emitted, e.g. ("ASR", "AST", "S2ST").
         languages: source language, then the target language where there is one (ISO 639-1).
-        emits: modality and language of each piece that the model is to emit, in order.
+        emits: each piece that the model is to emit, in order.
+        instruction: what is wanted, in words, for formats that write no tags.
     """
 
     id: str
     tags: tuple[str, ...]
     languages: tuple[str, ...]
     turns: tuple[Turn, ...]
-    emits: tuple[tuple[Modality, str], ...] = ()
+    emits: tuple[Emit, ...] = ()
+    instruction: str = ""
+
+    def rendered(self, index: int) -> int | None:
+        """Which piece an output says again in the other modality: the last emitted before it, else GIVEN where all that is given says
+        the same, else None."""
+        emit = self.emits[index]
+        for earlier in range(index - 1, -1, -1):
+            if emit.renders(self.emits[earlier]):
+                return earlier
+        given = [segment for segment in self.segments() if not segment.learn]
+        return GIVEN if given and all(emit.renders(segment) for segment in given) else None
 
     def segments(self) -> Iterator[Segment]:
         for turn in self.turns:
@@ -251,7 +303,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One line of a corpus. Utterances that say the same in several languages share `group`."""
+    """One line of a corpus. Utterances that belong together share `group`: those that say the same in several languages or voices, and
+    those of a dialogue.
+
+    Attributes:
+        labels: what else is known of it by name: "emotion", "question", "answer", ...; Marks of what stands where in it ("words", "events").
+        other: a second recording that it is about, such as the other clip of a trial.
+        corpus: the registered name of the one that it comes from; set where corpora are mixed.
+    """
 
     id: str
     audio: AudioFile | None
@@ -259,6 +318,9 @@ class Utterance:
     language: str
     speaker: str = ""
     group: str = ""
+    labels: Mapping[str, str | Marks] = field(default_factory=dict, hash=False)
+    other: AudioFile | None = None
+    corpus: str = ""
 
 
 @dataclass(frozen=True)

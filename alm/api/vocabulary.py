@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence as Many
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from alm.api.cards import TokenizerCard
-from alm.api.errors import AlmError, VocabularyMismatchError
+from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError
 from alm.api.layouts import CodebookLayout
 from alm.api.types import Units
 
@@ -38,14 +39,14 @@ class Block:
     fingerprint: str = ""
 
 
-GIVEN = -1
-
-
 @dataclass(frozen=True)
 class SpanRule:
     """What a model may emit next: ids of one kind until `stop_id`, at most `max_ids` of them.
 
     Attributes:
+        stop_rest: ids that follow `stop_id` in the span's end, where that is more than one: a marker in plain text. The span ends where
+            all of them stand.
+        opening: ids that stand before the span and are not chosen: a tag.
         renders: what the span says again in the other modality: GIVEN for the input (a transcript), the index of an earlier
             span of the plan (speech of a text just emitted), None for neither (a translation). Decoders may go by it.
         language: of the span, ISO 639-1, or "".
@@ -57,27 +58,105 @@ class SpanRule:
     min_ids: int = 1
     renders: int | None = None
     language: str = ""
+    stop_rest: tuple[int, ...] = ()
+    opening: tuple[int, ...] = ()
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        return (self.stop_id, *self.stop_rest)
+
+    @property
+    def most_positions(self) -> int:
+        """Positions that the span can take, its opening and its end included."""
+        return len(self.opening) + self.max_ids + len(self.stop_ids)
+
+
+@dataclass
+class PlanReader:
+    """Emitted ids, span by span of a plan. What the generation loop goes by, and what a format decodes with."""
+
+    plan: Many[SpanRule]
+    rule: int = 0
+    position: int = 0  # within the span
+    emitted: list[int] = field(default_factory=list)
+    pieces: list[list[int]] = field(default_factory=lambda: [[]])  # the emitted ids by span, without openings and ends
+    forced: list[int] = field(default_factory=list)  # what comes next, whatever the model would choose
+
+    def __post_init__(self) -> None:
+        self.forced = list(self.plan[0].opening) if self.plan else []
+
+    @property
+    def done(self) -> bool:
+        return self.rule >= len(self.plan)
+
+    def advance(self, chosen: Many[int]) -> bool:
+        """Takes the ids of one position; returns whether they ended the span."""
+        self.emitted += chosen
+        rule, piece = self.plan[self.rule], self.pieces[-1]
+        if self.forced and not self.position:
+            del self.forced[0]
+            return False
+        del self.forced[:1]
+        piece += chosen
+        stop = rule.stop_ids
+        if piece[-len(stop) :] == list(stop):
+            del piece[-len(stop) :]
+            self.rule, self.position = self.rule + 1, 0
+            self.pieces.append([])
+            self.forced = [] if self.done else list(self.plan[self.rule].opening)
+            return True
+        self.position += 1
+        if self.position >= rule.max_ids and len(stop) > 1 and not self.forced:
+            self.forced = list(stop)
+        return False
+
+    def settled(self, span: int) -> list[int]:
+        """The ids of a span without those at its end that may turn out to be the beginning of what ends it."""
+        piece = self.pieces[span]
+        if span != self.rule or self.done:
+            return piece
+        stop = self.plan[span].stop_ids
+        held = next((size for size in range(len(stop) - 1, 0, -1) if piece[-size:] == list(stop[:size])), 0)
+        return piece[: len(piece) - held]
+
+
+def pieces_of(ids: Many[int], plan: Many[SpanRule]) -> list[list[int]]:
+    """Emitted ids by span of the plan that they were emitted by."""
+    reader = PlanReader(plan)
+    for index in ids:
+        if reader.done:
+            break
+        reader.advance([index])
+    return reader.pieces[: len(plan)]
 
 
 class JointVocabulary:
-    """Text ids and unit blocks side by side.
+    """Text ids, unit blocks and tags side by side.
 
     Args:
         text_tokenizer: its ids stay as they are, rows [0, len(text_tokenizer)).
         units: the card of the tokenizer whose units get blocks, or None for a text-only model.
         layout: how the codes of a frame stand in a sequence.
+        tags: of the prompt format, each an id of its own, in rows after the units.
+        unit_token: how a text tokenizer that was extended already names a unit, such as "<{}>": one that has all units and tags keeps
+            their ids, and the text is what stands before them.
+
+    Raises:
+        AlmError: a text tokenizer that has some of them, or has them in another order.
     """
 
-    def __init__(self, text_tokenizer: TextTokenizer, units: TokenizerCard | None, layout: CodebookLayout = FLATTENED) -> None:
-        self.text_tokenizer, self.layout = text_tokenizer, layout
+    def __init__(self, text_tokenizer: TextTokenizer, units: TokenizerCard | None, layout: CodebookLayout = FLATTENED, tags: Many[str] = (), unit_token: str = "") -> None:
+        self.text_tokenizer, self.layout, self.tags = text_tokenizer, layout, tuple(tags)
         self.frame_rate_hz = units.frame_rate_hz if units else 0.0
-        text = Block("text", 0, len(text_tokenizer), _text_fingerprint(text_tokenizer))
-        self.unit_blocks: tuple[Block, ...] = ()
-        if units:
-            size = units.vocabulary_size + bool(layout.delays)
-            self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * size, size, units.fingerprint) for k in range(units.codebooks))
-        self.blocks = (text, *self.unit_blocks)
-        self.separator_id = self._single_id(SEPARATOR)
+        size = units.vocabulary_size + bool(layout.delays) if units else 0
+        books = units.codebooks if units else 0
+        names = [unit_token.format(i) for i in range(size)] if unit_token and books == 1 else []
+        known = _known_start(text_tokenizer, [*names, *self.tags])
+        text = Block("text", 0, len(text_tokenizer) if known is None else known, _text_fingerprint(text_tokenizer))
+        self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * size, size, units.fingerprint if units else "") for k in range(books))
+        self.blocks: tuple[Block, ...] = (text, *self.unit_blocks)
+        if self.tags:
+            self.blocks += (Block("tags", text.size + books * size, len(self.tags)),)
         eos = getattr(text_tokenizer, "eos_token_id", None)
         if eos is None:
             raise AlmError("got a text tokenizer without an end token", "an eos_token", "set tokenizer.eos_token before building the vocabulary")
@@ -85,25 +164,92 @@ class JointVocabulary:
         self._text_mask: Tensor | None = None
 
     def __len__(self) -> int:
-        return self.blocks[-1].start + self.blocks[-1].size
+        return max(self.blocks[-1].start + self.blocks[-1].size, len(self.text_tokenizer))
+
+    @property
+    def separator_id(self) -> int:
+        """The line break's, with which formats in plain text part their pieces.
+
+        Raises:
+            AlmError: a text tokenizer that writes it as several ids.
+        """
+        if self._separator_id is None:
+            raise AlmError(f"got a text tokenizer that writes {SEPARATOR!r} as several ids", "one id", "train it with the line break in its alphabet")
+        return self._separator_id
+
+    @cached_property
+    def _separator_id(self) -> int | None:
+        ids = self.text_tokenizer.encode(SEPARATOR, add_special_tokens=False)
+        return int(ids[0]) if len(ids) == 1 else None
+
+    def tag_id(self, tag: str) -> int:
+        """
+        Raises:
+            UnknownNameError: no tag of the format.
+        """
+        if tag not in self.tags:
+            raise UnknownNameError(f"got tag {tag!r}", "a tag of the prompt format", f"one of: {', '.join(self.tags)}" if self.tags else "choose another format")
+        return self.blocks[-1].start + self.tags.index(tag)
+
+    @property
+    def unit_ids(self) -> range:
+        """Ids of units of any codebook."""
+        return range(self.unit_blocks[0].start, self.unit_blocks[-1].start + self.unit_blocks[-1].size) if self.unit_blocks else range(0)
+
+    def kind_of(self, index: int) -> Literal["text", "units", "tag", "end"]:
+        """What an id is; the line break and the end token are ends."""
+        if index in self.unit_ids:
+            return "units"
+        if index >= self.blocks[0].size:
+            return "tag"
+        return "end" if index in self.end_ids else "text"
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The end token, and the line break where it is one id."""
+        return (self.end_id,) if self._separator_id is None else (self.end_id, self._separator_id)
 
     @property
     def fingerprint(self) -> str:
         """Hash of all blocks; two vocabularies with the same one give every id the same meaning."""
         blocks = [asdict(block) for block in self.blocks]
-        return hashlib.sha256(json.dumps([blocks, self.layout.delays] if self.layout.delays else blocks).encode()).hexdigest()[:16]
+        beside = [list(part) for part in (self.layout.delays, self.tags) if part]
+        return hashlib.sha256(json.dumps([blocks, *beside] if beside else blocks).encode()).hexdigest()[:16]
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of a text; line breaks become spaces, since a line break ends a piece.
 
         Callers put a space in front of a piece, so that its first word has the ids that it has anywhere else.
+
+        Raises:
+            AlmError: a text that holds what an extended text tokenizer reads as a unit or a tag.
         """
-        return self.text_tokenizer.encode(text.replace(SEPARATOR, " "), add_special_tokens=False)
+        ids = self.text_tokenizer.encode(text.replace(SEPARATOR, " "), add_special_tokens=False)
+        beyond = [index for index in ids if index >= self.blocks[0].size]
+        if beyond:
+            raise AlmError(f"got text with {self.text_tokenizer.decode(beyond[:1])!r}, which is a unit or a tag", "text alone", "take it out")
+        return ids
 
     def text(self, ids: Many[int]) -> str:
         """Text of ids; those that are not in the text block are left out."""
         kept = [i for i in ids if i < self.blocks[0].size]
         return self.text_tokenizer.decode(kept, skip_special_tokens=True).strip()
+
+    def spelt(self, ids: Many[int]) -> str:
+        """Ids as a string, as papers print sequences: text as it is, tags by name, units as `<661>`; a slot of features as nothing."""
+        written, text = [], list[int]()
+        for index in [*ids, None]:
+            if index is not None and 0 <= index < self.blocks[0].size:
+                text.append(index)
+                continue
+            if text:
+                written.append(self.text_tokenizer.decode(text, skip_special_tokens=False, clean_up_tokenization_spaces=False))  # type: ignore[call-arg]
+                text = []
+            if index is not None and index in self.unit_ids:
+                written.append(f"<{(index - self.unit_ids.start) % self.unit_blocks[0].size}>")
+            elif index is not None and self.tags and index >= self.blocks[-1].start:
+                written.append(self.tags[index - self.blocks[-1].start])
+        return "".join(written)
 
     @property
     def empty_ids(self) -> tuple[int, ...]:
@@ -133,7 +279,7 @@ class JointVocabulary:
         if not self.unit_blocks:
             raise AlmError("got ids to read as units", "a vocabulary with unit blocks", "use a recipe with a tokenizer")
         streams = self.layout.streams
-        kept = [i for i in ids if i >= self.unit_blocks[0].start]
+        kept = [i for i in ids if i in self.unit_ids]
         rows = torch.tensor(kept[: len(kept) // streams * streams], dtype=torch.int64).reshape(-1, streams)
         starts = torch.tensor([block.start for block in self.unit_blocks])
         codes = self.layout.deinterleave(rows, len(self.unit_blocks)) - starts[:, None]
@@ -207,12 +353,6 @@ class JointVocabulary:
                 "tokenize with the tokenizer this vocabulary was built for, or train a model for the new one",
             )
 
-    def _single_id(self, text: str) -> int:
-        ids = self.text_tokenizer.encode(text, add_special_tokens=False)
-        if len(ids) != 1:
-            raise AlmError(f"got a text tokenizer that writes {text!r} as {ids}", "one id", "train it with the line break in its alphabet")
-        return int(ids[0])
-
     def save(self, folder: Path) -> None:
         """Writes vocabulary.json and the text tokenizer's files."""
         self.text_tokenizer.save_pretrained(str(folder / "text_tokenizer"))
@@ -235,6 +375,24 @@ class JointVocabulary:
             f"vocabulary {self.fingerprint} of this recipe",
             "load the checkpoint with its own recipe.yaml, or train anew",
         )
+
+
+def _known_start(text_tokenizer: TextTokenizer, names: list[str]) -> int | None:
+    """The first id of the units and tags in a text tokenizer that was extended by them; None where it was not.
+
+    Raises:
+        AlmError: one that has some of them, or has them in another order.
+    """
+    known = text_tokenizer.get_vocab() if names else {}  # type: ignore[attr-defined]
+    found = [name for name in names if name in known]
+    if not found:
+        return None
+    start = known[found[0]]
+    if [known.get(name) for name in names] != list(range(start, start + len(names))):
+        missing = next((name for name in names if name not in known), "")
+        what = f"with {found[0]!r} but without {missing!r}" if missing else "whose units and tags stand in another order"
+        raise AlmError(f"got a text tokenizer {what}", f"{names[0]!r} to {names[-1]!r} one after another, or none of them", "use the text tokenizer of the same system")
+    return int(start)
 
 
 def _text_fingerprint(text_tokenizer: TextTokenizer) -> str:

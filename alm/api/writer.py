@@ -6,8 +6,11 @@ from collections.abc import Sequence as Many
 from typing import Literal
 
 from alm.api.errors import AlmError
+from alm.api.text import marks_text
 from alm.api.types import SLOT_ID, Features, Segment, Sequence, Slot, Span, Units
 from alm.api.vocabulary import JointVocabulary
+
+Kind = Literal["tag", "text", "units", "features", "end"]
 
 
 class SequenceWriter:
@@ -21,17 +24,28 @@ class SequenceWriter:
         self._slots: list[Slot] = []
         self._spans: list[Span] = []
 
-    def ids(self, ids: Many[int], kind: Literal["tag", "text", "units", "features", "end"], *, learn: bool) -> None:
+    def ids(self, ids: Many[int], kind: Kind, *, learn: bool) -> None:
         """Ids of one kind, one a position."""
         self._rows([[index] for index in ids], kind, learn)
 
+    def text(self, text: str, kind: Kind, *, learn: bool) -> None:
+        """Ids of a text as it stands; "" writes nothing."""
+        if text:
+            self.ids(self.vocabulary.text_ids(text), kind, learn=learn)
+
+    def tag(self, tag: str, *, learn: bool) -> None:
+        """A tag that has an id of its own."""
+        self.ids([self.vocabulary.tag_id(tag)], "tag", learn=learn)
+
     def segment(self, segment: Segment) -> None:
-        """Text, units or features, as the vocabulary writes them; the loss covers what is to be learnt.
+        """Text, marks (in plain text), units or features, as the vocabulary writes them; the loss covers what is to be learnt.
 
         Raises:
             AlmError: audio that is still to be tokenized or encoded.
         """
         content = segment.content
+        if isinstance(content, tuple):
+            content = marks_text(content)
         if isinstance(content, str):
             self.ids(self.vocabulary.text_ids(" " + content), "text", learn=segment.learn)
         elif isinstance(content, Units):
@@ -40,9 +54,9 @@ class SequenceWriter:
             self._slots.append(Slot(len(self._ids), content))
             self.ids([SLOT_ID] * content.num_slots, "features", learn=False)
         else:
-            raise AlmError(f"got {type(content).__name__} in a prompt", "text, Units or Features", "tokenize or encode the audio first")
+            raise AlmError(f"got {type(content).__name__} in a prompt", "text, marks, Units or Features", "tokenize or encode the audio first")
 
-    def _rows(self, rows: list[list[int]], kind: Literal["tag", "text", "units", "features", "end"], learn: bool) -> None:
+    def _rows(self, rows: list[list[int]], kind: Kind, learn: bool) -> None:
         others = self.vocabulary.layout.streams - 1
         self._spans.append(Span(len(self._ids), len(self._ids) + len(rows), kind))
         self._ids += [row[0] for row in rows]

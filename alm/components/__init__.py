@@ -55,14 +55,16 @@ def register_backbones(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_prompt_formats(register: Callable[..., None]) -> None:
-    from alm.components.prompts.audiopalm import CARD, AudioPalmFormat
+    from alm.components.prompts.cards import AUDIOPALM_CARD, SPEECHGPT_CARD, SpeechGptOptions
 
-    register("audiopalm", lambda options, context: AudioPalmFormat(), CARD)
+    load_audiopalm, load_speechgpt = _late("prompts.audiopalm", "AudioPalmFormat"), _late("prompts.speechgpt", "SpeechGptFormat")
+    register("audiopalm", lambda options, context: load_audiopalm(), AUDIOPALM_CARD)
+    register("speechgpt", lambda options, context: load_speechgpt(options), SPEECHGPT_CARD, SpeechGptOptions)
 
 
 @hookimpl
 def register_tasks(register: Callable[..., None]) -> None:
-    from alm.components.tasks.speech import TASKS
+    from alm.components.tasks import TASKS
 
     for card in TASKS:
         register(card.tag, card=card)
@@ -109,19 +111,26 @@ def register_decoders(register: Callable[..., None]) -> None:
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
     from alm.components.corpora.manifests import CutsOptions, PairsOptions, cuts_card, load_cuts, load_pairs, pairs_card
+    from alm.components.corpora.samples import InstructOptions, PreferencesOptions, instruct_card, load_instruct, load_preferences, preferences_card
 
     register("cuts", load_cuts, cuts_card, CutsOptions)
     register("pairs", load_pairs, pairs_card, PairsOptions)
+    register("speech-instruct", load_instruct, instruct_card, InstructOptions)
+    register("preferences", load_preferences, preferences_card, PreferencesOptions)
 
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    from alm.components.metrics.cards import DNSMOS_CARD, SIGNAL_CARDS, TEXT_CARDS, spoken_card
+    from alm.components.metrics.cards import DNSMOS_CARD, MARK_CARDS, SIGNAL_CARDS, SPOKEN, TEXT_CARDS, spoken_card
 
     load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
     for name, card in TEXT_CARDS.items():
         register(name, lambda options, context, name=name: load_text(name), card)
+    for name in SPOKEN:
         register(f"asr_{name}", lambda options, context, name=name: load_spoken(name, context), spoken_card(name))
+    load_marks = _late("metrics.marks", "MarkMetric")
+    for name, card in MARK_CARDS.items():
+        register(name, lambda options, context, name=name: load_marks(name), card)
     register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
     load_signal = _late("metrics.signal", "load_signal")
     for name, card in SIGNAL_CARDS.items():

@@ -31,7 +31,8 @@ class Model:
 def assemble(parts: Parts) -> Model:
     """The backbone with its vocabulary grown, and the projector if the recipe has an encoder."""
     backbone = parts.load("backbone")
-    vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None, parts.layout)
+    prompt = parts.card("prompt")
+    vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None, parts.layout, prompt.added_tags, prompt.unit_token)
     backbone.resize(len(vocabulary))
     reads_features = parts.has("encoder")
     projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None

@@ -15,6 +15,7 @@ Problem = tuple[str, str, str]  # got, wanted, fix
 
 NEEDS = {
     "lm": ("backbone", "prompt"),
+    "dpo": ("backbone", "prompt"),
     "ctc": ("encoder",),
     "kmeans": ("tokenizer",),
     "bpe": (),
@@ -46,6 +47,8 @@ def _training_fits(parts: Parts) -> Iterator[Problem]:
         yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
     if recipe.train.objective in AT_ONCE and recipe.train.init:
         yield f"got train.init for objective {recipe.train.objective}", "no train.init: it is fitted anew", "remove it"
+    if recipe.train.objective == "dpo" and not recipe.train.init:
+        yield "got objective dpo without train.init", "the model that is to prefer, which is the reference too", "set train.init: dir:FOLDER"
     if recipe.data.tasks and not any(task.weight > 0 for task in recipe.data.tasks):
         yield "got tasks without a weight above 0", "a positive weight", "correct data.tasks"
 
@@ -97,7 +100,7 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 f"the {pieces} pieces of the backbone's text tokenizer",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
-    if "tokenizer" in cards and objective == "lm":
+    if "tokenizer" in cards and objective in ("lm", "dpo"):
         yield from _layout_fits(parts, cards["tokenizer"].codebooks)
     if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
         yield (
@@ -180,6 +183,20 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
             if not prompt.accepts_tag(tag):
                 fix = did_you_mean(tag, prompt.tags) if prompt.tags else f"give the task a tag like {prompt.tag_pattern}"
                 yield f"got task tag {tag!r}", f"a tag that prompt format {parts.recipe.parts['prompt'].use!r} can write", fix
+        if prompt.asks_in_words and card.pairing != "reply" and not load_task(parts.found, task.use).instructed:
+            yield (
+                f"got task {task.use!r} without instructions",
+                f"a way to ask for it in words, for prompt format {parts.recipe.parts['prompt'].use!r}",
+                "give its TaskCard `instructions`",
+            )
+        for modalities, pieces, what in ((prompt.inputs, card.inputs, "given"), (prompt.outputs, card.outputs, "emitted")):
+            for piece in pieces:
+                if piece.modality not in modalities:
+                    yield (
+                        f"task {task.use!r}: got {piece.modality} {what}",
+                        f"{' or '.join(modalities)}, which prompt format {parts.recipe.parts['prompt'].use!r} can carry",
+                        "choose another format",
+                    )
         for language in (*task.source, *task.target):
             if prompt.languages and language not in prompt.languages:
                 yield f"task {task.use!r}: got language {language!r}", "a language that the prompt format names", did_you_mean(language, prompt.languages)
@@ -191,12 +208,16 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         for language in task.source:
             if language not in known:
                 yield f"task {task.use!r}: got language {language!r}", "a language that the front end can analyse", did_you_mean(language, known)
+    uses = [corpus.use for corpus in parts.recipe.data.corpora]
+    for use in task.corpora:
+        if use not in uses:
+            yield f"task {task.use!r}: got corpus {use!r}", "one of data.corpora", did_you_mean(use, uses)
     if task.audio not in AUDIO_FORMS:
         yield f"task {task.use!r}: got audio {task.audio!r}", f"one of {', '.join(AUDIO_FORMS)}", did_you_mean(task.audio, AUDIO_FORMS)
-    if task.clause_characters < 0 or task.clause_characters and not (card.input.endswith("text") and len(card.outputs) == 1 and "audio" in card.outputs[0]):
+    if task.clause_characters < 0 or task.clause_characters and not (card.reads == "text" and [piece.modality for piece in card.outputs] == ["audio"]):
         yield f"task {task.use!r}: got clause_characters {task.clause_characters}", "0, or above it for a task from text to speech alone", "remove it"
-    takes_units = card.input.endswith("audio") and task.audio in ("units", "both") or "head" in card.input
-    if (takes_units or any("audio" in piece for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
+    takes_units = card.hears and task.audio in ("units", "both") or card.continues
+    if (takes_units or any(piece.modality == "audio" for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
         yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"
-    if card.input.endswith("audio") and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
+    if card.hears and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
         yield f"task {task.use!r} reads features", "parts.encoder", "add `encoder: {use: NAME}` under parts"

@@ -16,11 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alm.api.errors import AlmError, UnknownNameError
+from alm.api.types import Utterance
 from alm.core.plugins import Registry, did_you_mean, registry
 
-OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc")
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "dpo")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
+OPTIMIZERS = ("adamw", "adafactor")
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder")
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
@@ -40,6 +42,7 @@ class CorpusConfig:
     Attributes:
         optional: left out where its folder is missing (speech that a tool makes, which no repository carries).
         repeat: how often each of its utterances is trained on for once of a corpus with 1.
+        weight: of a corpus of ready-made samples, as that of a task.
     """
 
     use: str = ""
@@ -47,6 +50,7 @@ class CorpusConfig:
     languages: tuple[str, ...] = ()
     optional: bool = False
     repeat: int = 1
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class TaskConfig:
         source, target: languages to use; empty means all.
         audio: "units", "features" or "both" (features, then units: Kimi-Audio, arXiv 2504.18425): how source audio enters the
             model; "" as `data.audio` says.
+        corpora: names (`use`) of the corpora that it is trained and scored on; empty means all.
         clause_characters: a text that is longer is spoken clause by clause, as a model trained on short texts needs it; 0
             leaves every text whole. For tasks that turn text into speech alone.
     """
@@ -68,6 +73,11 @@ class TaskConfig:
     target: tuple[str, ...] = ()
     audio: str = ""
     clause_characters: int = 0
+    corpora: tuple[str, ...] = ()
+
+    def takes(self, utterance: Utterance) -> bool:
+        """Whether an utterance may be its source: by its language and, where that is known, its corpus."""
+        return (not self.source or utterance.language in self.source) and (not self.corpora or utterance.corpus in ("", *self.corpora))
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class TrainConfig:
     """How long and how to train. Training stops at the first limit reached; 0 means no limit.
 
     Attributes:
+        optimizer: of all but the vocoder; "adafactor" (arXiv 1804.04235) without relative steps, as AudioPaLM trains.
         precision: as Lightning names it: "32-true", "16-mixed" (GPU), or "bf16-mixed", which a CPU with AVX512-BF16 computes twice
             as fast.
         init: weight source of an earlier run of the same objective to start from, or "".
@@ -125,6 +136,7 @@ class TrainConfig:
     minutes: float = 0.0
     learning_rate: float = 1e-3
     schedule: str = "cosine"
+    optimizer: str = "adamw"
     precision: str = "32-true"
     warmup_steps: int = 100
     weight_decay: float = 0.05
@@ -208,6 +220,8 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
         raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
     if recipe.train.schedule not in SCHEDULES:
         raise UnknownNameError(f"recipe {name!r}: got train.schedule {recipe.train.schedule!r}", "a schedule", did_you_mean(recipe.train.schedule, SCHEDULES))
+    if recipe.train.optimizer not in OPTIMIZERS:
+        raise UnknownNameError(f"recipe {name!r}: got train.optimizer {recipe.train.optimizer!r}", "an optimizer", did_you_mean(recipe.train.optimizer, OPTIMIZERS))
     if recipe.train.precision not in PRECISIONS:
         raise UnknownNameError(f"recipe {name!r}: got train.precision {recipe.train.precision!r}", "a precision", did_you_mean(recipe.train.precision, PRECISIONS))
     for kind in recipe.parts:
@@ -251,7 +265,11 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
 
 
 def _laid_over(inherited: Any, content: DictConfig) -> DictConfig:
-    """The two merged; a part that names another component has none of the old one's options."""
+    """The two merged; a part that names another component has none of the old one's options, nor has another objective."""
+    objective = OmegaConf.select(content, "train.objective")
+    if objective not in (None, OmegaConf.select(inherited, "train.objective")) and OmegaConf.select(inherited, "train.options") is not None:
+        inherited = OmegaConf.merge(inherited)
+        inherited.train.pop("options")
     for kind, part in (content.get("parts") or {}).items():
         if isinstance(part, DictConfig) and part.get("use") not in (None, OmegaConf.select(inherited, f"parts.{kind}.use")):
             inherited = OmegaConf.merge(inherited, {"parts": {kind: None}})

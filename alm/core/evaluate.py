@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from alm.api.cards import Piece, TaskCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
-from alm.api.tasks import HEAD_SHARE
-from alm.api.types import Audio, AudioFile, Utterance
+from alm.api.tasks import HEAD_SHARE, content_of, has_pieces, targets_of
+from alm.api.text import marks_text
+from alm.api.types import Audio, Marks, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline
@@ -38,18 +40,19 @@ Pairs = list[tuple[Utterance, Utterance]]
 
 def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance], max_clips: int = 0) -> dict[str, Pairs]:
     """(source, target) of each request of a task by its languages ("en" or "es-en"), for languages that the model was
-    trained on; target is source for tasks in one language. At most `max_clips` of each; 0 takes all."""
-    needs_target = load_task(pipeline.parts.found, use).card.needs_target
+    trained on; target is source for tasks about one utterance. Without what the task gives or what it is compared with, an utterance is
+    left out. At most `max_clips` of each; 0 takes all."""
+    card = load_task(pipeline.parts.found, use).card
+    wanted = (*card.inputs, *(piece for piece in card.outputs[-1:] if piece.kind in ("label", "marks")))
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         groups[utterance.group].append(utterance)
     found: dict[str, dict[tuple[str, str], tuple[Utterance, Utterance]]] = defaultdict(dict)
     for config in (c for c in pipeline.recipe.data.tasks if c.use == use):
-        for source in (u for u in utterances if not config.source or u.language in config.source):
-            targets = [t for t in groups[source.group] if t.language != source.language] if needs_target else [source]
-            for target in targets:
-                if not needs_target or not config.target or target.language in config.target:
-                    found[f"{source.language}-{target.language}" if needs_target else source.language][source.id, target.id] = (source, target)
+        for source in filter(config.takes, utterances):
+            for target in targets_of(card, source, groups[source.group]):
+                if (not card.translates or not config.target or target.language in config.target) and has_pieces(wanted, source, target):
+                    found[f"{source.language}-{target.language}" if card.translates else source.language][source.id, target.id] = (source, target)
     return {languages: list(pairs.values())[: max_clips or None] for languages, pairs in sorted(found.items())}
 
 
@@ -66,13 +69,16 @@ def evaluate(
     metrics = {name: load_component(pipeline.parts.found, "metric", name, {}, pipeline.parts.context) for name in task.card.metrics}
     scores, rows = [], []
     for languages, pairs in pairs_of(pipeline, use, utterances, max_clips).items():
-        requests = [_request(use, task.card.input, source, target) for source, target in pairs]
+        requests = [request_of(use, task.card, source, target) for source, target in pairs]
         results = pipeline.run_batch(requests, on_done=on_done)
-        references, language = [target.text for _, target in pairs], languages.split("-")[-1]
+        references: list[Any] = [reference_of(task.card.outputs[-1], source, target) for source, target in pairs]
+        language = languages.split("-")[-1]
         read: dict[int, list[str]] = {}  # what each recognizer read
         for name, metric in metrics.items():
             if metric.card.compares == "text":
                 value = metric.score([r.text for r in results], references, language)
+            elif metric.card.compares == "marks":
+                value = metric.score([r.marks for r in results], references, language)
             elif isinstance(metric, SpeechMetric):
                 if id(metric.recognizer) not in read:
                     read[id(metric.recognizer)] = metric.read(_sound(results), language)
@@ -80,8 +86,10 @@ def evaluate(
             else:
                 value = metric.score(_sound(results), _recordings(pairs) if metric.card.reference == "audio" else references, language)
             scores.append(Score(use, languages, name, round(value, 2), metric.card.unit, len(pairs)))
-        for (source, target), result in zip(pairs, results, strict=True):
-            rows.append({"task": use, "source": source.id, "target": target.id, "reference": target.text, "texts": result.texts, "result": result})
+        for (source, target), reference, result in zip(pairs, references, results, strict=True):
+            texts = [marks_text(s.content) if isinstance(s.content, tuple) else s.content for s in result.segments if isinstance(s.content, str | tuple)]
+            written = marks_text(reference) if isinstance(reference, tuple) else reference
+            rows.append({"task": use, "source": source.id, "target": target.id, "reference": written, "texts": texts, "result": result})
     return scores, rows
 
 
@@ -108,11 +116,19 @@ def silence() -> Audio:
     return Audio(torch.zeros(1, 16_000), 16_000)
 
 
-def _request(use: str, piece: str, source: Utterance, target: Utterance) -> Request:
-    content: str | Audio | AudioFile | None = source.text if piece.endswith("text") else source.audio
-    if content is None:
-        raise AlmError(f"utterance {source.id!r} has no audio", f"audio for task {use}", "choose a text task")
-    if piece.endswith("head") and isinstance(content, AudioFile):
+def reference_of(piece: Piece, source: Utterance, target: Utterance) -> str | Marks:
+    """What an output should have been; of sound, its text."""
+    utterance = source if piece.side == "source" else target
+    content = content_of(piece, utterance)
+    return content if isinstance(content, str | tuple) else utterance.text
+
+
+def request_of(use: str, card: TaskCard, source: Utterance, target: Utterance) -> Request:
+    """What is asked of a model for a pair of utterances."""
+    first = card.inputs[0]
+    content: Any = content_of(first, source)
+    if first.detail == "head":
         whole = read_audio(content)
         content = Audio(whole.samples[:, : round(whole.num_samples * HEAD_SHARE)], whole.sample_rate_hz)
-    return Request(use, content, source.language, "" if target is source else target.language)
+    labels = {piece.detail: str(content_of(piece, source if piece.side == "source" else target)) for piece in card.inputs if piece.kind == "label"}
+    return Request(use, content, source.language, target.language if card.translates else "", labels=labels, other=source.other)

@@ -9,7 +9,7 @@ randomness. A decoder that can follow is given what a span says again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,38 +17,26 @@ from torch import Tensor
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
-from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
+from alm.api.types import GIVEN
+from alm.api.vocabulary import JointVocabulary, PlanReader, SpanRule
 from alm.core.embed import embed_ids
 
 Depth = Callable[[Tensor, Tensor], Tensor]  # see alm.core.depth.DepthTransformer
 
 
 @dataclass
-class Progress:
+class Progress(PlanReader):
     """Where one request stands in its plan. Held by the loop, one a request."""
 
-    plan: Many[SpanRule]
     said: Said = None
-    rule: int = 0
-    position: int = 0
     ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
-    emitted: list[int] = field(default_factory=list)
-    pieces: list[list[int]] = field(default_factory=lambda: [[]])  # the emitted ids by span, without stop ids
     decoder: Decoder | None = None  # of the span that is being emitted
 
-    @property
-    def done(self) -> bool:
-        return self.rule >= len(self.plan)
-
-    def advance(self, chosen: Many[int]) -> None:
-        """Takes the ids of one position; a stop id moves on to the next span."""
-        self.emitted += chosen
-        if chosen[0] == self.plan[self.rule].stop_id:
-            self.rule, self.position, self.ended, self.decoder = self.rule + 1, 0, 0, None
-            self.pieces.append([])
-        else:
-            self.pieces[-1] += chosen
-            self.position += 1
+    def advance(self, chosen: Many[int]) -> bool:
+        ended = super().advance(chosen)
+        if ended:
+            self.ended, self.decoder = 0, None
+        return ended
 
     def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
         """The decoder of the present span: one that follows what the span says again, where there is such a one."""
@@ -93,7 +81,7 @@ def generate(
     Raises:
         AlmError: a prompt and plan that are longer than the backbone's positions.
     """
-    requests = [Progress(plan, given) for plan, given in zip(plans, said or [None] * len(plans), strict=True)]
+    requests = [Progress(plan, said=given) for plan, given in zip(plans, said or [None] * len(plans), strict=True)]
     for step in generate_steps(backbone, embeddings, requests, vocabulary, decoder, seed, unit_decoder, depth):
         if on_step:
             on_step(step)
@@ -115,7 +103,7 @@ def generate_steps(
     Raises:
         AlmError: a prompt and plan that are longer than the backbone's positions.
     """
-    longest = max(len(e) + sum(rule.max_ids + 1 for rule in request.plan) for e, request in zip(embeddings, requests, strict=True))
+    longest = max(len(e) + sum(rule.most_positions for rule in request.plan) for e, request in zip(embeddings, requests, strict=True))
     if longest > backbone.card.max_positions:
         raise AlmError(f"got a prompt and an answer of up to {longest} positions", f"at most {backbone.card.max_positions}", "shorten the input or lower the limit of its output")
     padded, mask = _left_pad(embeddings)
@@ -141,6 +129,8 @@ def generate_steps(
 
 
 def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, decoders: dict[str, Decoder], generator: torch.Generator, masks: dict) -> int:
+    if request.forced:
+        return request.forced[0]
     rule, position = request.plan[request.rule], request.position
     books = max(1, len(vocabulary.unit_blocks))
     key = (rule, position % books, position >= rule.min_ids, position >= rule.max_ids - vocabulary.layout.tail, position >= rule.max_ids, request.ended)
@@ -162,7 +152,7 @@ def _choose_more(
 ) -> None:
     """Adds the ids of the further codebooks to each position that holds units, and counts positions behind the first one's end."""
     blocks, empty = vocabulary.unit_blocks, vocabulary.empty_ids
-    rows = [row for row, request in enumerate(requests) if not request.done and chosen[row][0] >= blocks[0].start]
+    rows = [row for row, request in enumerate(requests) if not request.done and chosen[row][0] in vocabulary.unit_ids]
     for row in rows:
         requests[row].ended += chosen[row][0] == empty[0]
     if not rows:

@@ -6,7 +6,7 @@ Cards come first and cheaply; a part is loaded when a stage asks for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class Parts:
             for utterance in corpus.utterances(split):
                 too_long = utterance.audio is not None and (utterance.audio.duration_s or 0) > self.recipe.data.max_duration_s
                 if not too_long and (not config.languages or utterance.language in config.languages):
-                    yield utterance, config.repeat
+                    yield replace(utterance, corpus=config.use), config.repeat
 
 
 def load_component(found: Registry, kind: str, use: str, options: dict[str, Any], context: SourceContext) -> Any:

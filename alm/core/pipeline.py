@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence as Many
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence as Many
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from alm.core.voice import Clock, Voice
 from alm.core.wording import Wording
 
 MAX_BATCH = 16
+NO_LABELS: Mapping[str, str] = {}
+GIVEN_SOUND, OTHER_SOUND = AudioFile(Path("given")), AudioFile(Path("other"))  # stand for a request's recordings
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
 
 
@@ -101,7 +103,7 @@ class Pipeline:
 
     def tasks_reading(self, modality: str) -> list[str]:
         """Trained tasks whose input is "text" or "audio"."""
-        reads = {use: "text" if load_task(self.parts.found, use).card.input.endswith("text") else "audio" for use in self.tasks}
+        reads = {use: load_task(self.parts.found, use).card.reads for use in self.tasks}
         return [use for use, read in reads.items() if read == modality]
 
     @cached_property
@@ -128,6 +130,8 @@ class Pipeline:
         decoder: Any = None,
         seed: int = 0,
         prosody: Prosody = Prosody(),
+        labels: Mapping[str, str] = NO_LABELS,
+        other: Audio | AudioFile | None = None,
     ) -> Result:
         """Runs one task.
 
@@ -139,18 +143,20 @@ class Pipeline:
                 vocoder's card says `voice_prompt`: with the input itself, speech is translated in the voice of who speaks.
             decoder: a Decoder in place of the recipe's, for text and units. With a sampler, each seed renders a text anew.
             prosody: another tempo or pitch, where the vocoder has them among its card's `controls`.
+            labels: what the task is given beside `content`, by name: {"question": "which key do I press?"}.
+            other: the second recording, for a task that is given two.
 
         Raises:
-            AlmError: an unknown task, language or speaker, an input that cannot be used.
+            AlmError: an unknown task, language or speaker, an input that is missing or cannot be used.
         """
         if isinstance(content, Path):
             content = read_audio(content)
-        return self.run_batch([Request(task, content, source, target, speaker, prosody)], decoder=decoder, seed=seed)[0]
+        return self.run_batch([Request(task, content, source, target, speaker, prosody, labels, other)], decoder=decoder, seed=seed)[0]
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
         parts = [(index, part) for index, request in enumerate(requests) for part in self._clauses(request)]
-        samples = [self._sample(part) for _, part in parts]
+        samples = [self.sample(part) for _, part in parts]
         left = Counter(index for index, _ in parts)
         order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
         results: dict[int, Result] = {}
@@ -177,6 +183,8 @@ class Pipeline:
         decoder: Any = None,
         seed: int = 0,
         prosody: Prosody = Prosody(),
+        labels: Mapping[str, str] = NO_LABELS,
+        other: Audio | AudioFile | None = None,
         first_units: int = 5,
         chunk_units: int = 10,
     ) -> Iterator[Piece]:
@@ -197,22 +205,22 @@ class Pipeline:
                 raise AlmError(f"got {name}={count}", "1 or more", f"raise {name}")
         if isinstance(content, Path):
             content = read_audio(content)
-        request, clock, results = Request(task, content, source, target, speaker, prosody), Clock(), list[Result]()
+        request, clock, results = Request(task, content, source, target, speaker, prosody, labels, other), Clock(), list[Result]()
         for part in self._clauses(request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
         yield Piece(seconds=dict(clock.seconds), result=joined(request, results))
 
     def _stream(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int, clock: Clock) -> Generator[Piece, None, Result]:
         """Pieces of one request; returns its Result."""
-        sample = self._sample(request)
+        sample = self.sample(request)
         clock.spent("tokenize")
         model, units_by = self.model, None if decoder else self.unit_decoder
         prompt, plan = self.prompt.prompt(sample, model.vocabulary), self.prompt.plan(sample, model.vocabulary)
         with torch.inference_mode():
             embeddings = [prompt_embeddings(model, prompt)]
-        progress = Progress(plan, said_again(model, prompt))
+        progress = Progress(plan, said=said_again(model, prompt))
         spoken = max((index for index, rule in enumerate(plan) if rule.kind == "units"), default=-1)
-        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken][1]), request.prosody, first_units, chunk_units) if spoken >= 0 else None
+        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken].language), request.prosody, first_units, chunk_units) if spoken >= 0 else None
         written, clips, stage = [""] * len(plan), list[Audio](), "prefill"
         for _ in generate_steps(model.backbone, embeddings, [progress], model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
             clock.spent(stage)
@@ -220,7 +228,7 @@ class Pipeline:
             ended = progress.position == 0  # by its stop id, which opened the next span
             span = progress.rule - ended
             if plan[span].kind == "text":
-                text = model.vocabulary.text(progress.pieces[span])
+                text = model.vocabulary.text(progress.settled(span))
                 if len(text) > len(written[span]) and (ended or not text.endswith(UNFINISHED)):
                     new, written[span] = text.removeprefix(written[span]), text
                     yield Piece(span, new, seconds=dict(clock.seconds))
@@ -316,7 +324,7 @@ class Pipeline:
         worded = [clause for clause in clauses(request.content, limit) if normalize_text(clause, request.source)]
         return [dataclasses.replace(request, content=clause) for clause in worded] or [request]
 
-    def _sample(self, request: Request) -> Sample:
+    def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
         config = self.task_config(request.task)
         task = load_task(self.parts.found, request.task)
@@ -327,25 +335,32 @@ class Pipeline:
                 "got a recording for a speaker", f"one of {', '.join(self.vocoder.card.speakers) or 'none'}", "name one, or use a model whose vocoder takes voice prompts"
             )
         known = self.languages
-        for language in (request.source, *([request.target] if task.card.needs_target or request.target else [])):
+        for language in (request.source, *([request.target] if task.card.translates or request.target else [])):
             if language not in known:
                 raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
-        reads_text = task.card.input.endswith("text")
-        if reads_text != isinstance(request.content, str):
-            wanted = "text" if reads_text else "audio"
-            raise AlmError(f"got {type(request.content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
-        content: Any = request.content
-        if isinstance(content, str):
-            content = self.wording.given(content, request.source, task.card)
-            if not content.strip():
-                raise AlmError("got a text without a word", "at least one word", "write what is to be said or translated")
-            utterance = Utterance("request", None, content, request.source)
-            return task.request(utterance, request.target)
-        audio = read_audio(content) if isinstance(content, AudioFile) else content
-        placeholder = Utterance("request", AudioFile(Path()), "", request.source)
-        sample = task.request(placeholder, request.target)
-        heard = self._hear(audio, config, continues=task.card.input.endswith("head"))
-        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=content) for s in t.segments for content in heard)) for t in sample.turns)
+        first, content, labels = task.card.inputs[0], request.content, dict(request.labels)
+        if (first.modality == "text") != isinstance(content, str):
+            wanted = "text" if first.modality == "text" else "audio"
+            raise AlmError(f"got {type(content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
+        if first.kind == "label":
+            assert isinstance(content, str)
+            labels[first.detail] = content
+        recordings = {GIVEN_SOUND: content, OTHER_SOUND: request.other}
+        text = content if isinstance(content, str) else ""
+        sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None), request.target)
+
+        def given(segment: Segment) -> list[Any]:
+            if isinstance(segment.content, str):
+                worded = self.wording.given(segment.content, request.source, task.card)
+                if not worded.strip():
+                    raise AlmError("got a text without a word", "at least one word", "write what is to be said, asked or translated")
+                return [worded]
+            assert isinstance(segment.content, AudioFile)
+            recording: Any = recordings[segment.content]
+            audio = read_audio(recording) if isinstance(recording, AudioFile) else recording
+            return self._hear(audio, config, continues=bool(segment.part))
+
+        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=content) for s in t.segments for content in given(s))) for t in sample.turns)
         return dataclasses.replace(sample, turns=turns)
 
     def _hear(self, audio: Audio, config: TaskConfig, *, continues: bool) -> list[Any]:
@@ -409,7 +424,7 @@ def load(name: str) -> Pipeline:
 
 
 def _size(request: Request) -> float:
-    content = request.content
-    if isinstance(content, str):
-        return len(content)
-    return content.duration_s or 0.0
+    """Characters, or seconds."""
+    if isinstance(request.content, str):
+        return len(request.content)
+    return sum(sound.duration_s or 0.0 for sound in (request.content, request.other) if sound is not None)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence as Many
+from collections.abc import Mapping, Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any
 
-from alm.api.types import Audio, AudioFile, Prosody, Segment, Sequence, Span, Speaker, Units
+from alm.api.types import Audio, AudioFile, Marks, Prosody, Segment, Sequence, Span, Speaker, Units
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing to do: a task, its input, its languages."""
+    """One thing to do: a task, its input, its languages.
+
+    Attributes:
+        content: the task's first input.
+        labels: its further ones in text, by name: {"question": "which key do I press?"}.
+        other: the second recording, for a task that is given two.
+    """
 
     task: str
     content: str | Audio | AudioFile
@@ -20,6 +26,8 @@ class Request:
     target: str = ""
     speaker: Speaker = ""
     prosody: Prosody = Prosody()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    other: Audio | AudioFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,12 @@ class Result:
     def text(self) -> str:
         """The last text that was emitted, "" if there is none."""
         return self.texts[-1] if self.texts else ""
+
+    @property
+    def marks(self) -> Marks:
+        """The last marks that were emitted."""
+        found = [s.content for s in self.segments if isinstance(s.content, tuple)]
+        return found[-1] if found else ()
 
     @property
     def units(self) -> Units | None:
@@ -98,9 +112,8 @@ def spans_of(prompt: Sequence, emitted: Many[int], vocabulary: Any) -> tuple[Spa
     """The prompt's spans and those of the emitted ids, which change at every line break and between text and units."""
     spans = list(prompt.spans)
     offset = len(prompt)
-    first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
     for position, index in enumerate(emitted, start=offset):
-        kind: Any = "end" if index in (vocabulary.separator_id, vocabulary.end_id) else "units" if index >= first_unit else "text"
+        kind: Any = vocabulary.kind_of(index)
         if spans and position > offset and spans[-1].kind == kind:
             spans[-1] = Span(spans[-1].start, position + 1, kind)
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from alm.api.cards import TaskCard
 from alm.api.text import normalize_text
+from alm.api.types import Marks
 from alm.core.parts import Parts
 
 
@@ -24,6 +26,10 @@ class Wording:
     def written(self, text: str, language: str) -> str:
         """A text that is read or written as such."""
         return normalize_text(text, language, accents=self.data.accents) if self.data.normalize_text else text
+
+    def marked(self, marks: Marks, language: str) -> Marks:
+        """What is marked, spelt as a text is."""
+        return tuple(replace(mark, text=self.written(mark.text, language)) for mark in marks)
 
     def given(self, text: str, language: str, task: TaskCard) -> str:
         """A text that a task is given: analysed by the front end, if there is one and the task reads aloud."""

@@ -31,7 +31,7 @@ from alm.core.audio import prepare, read_audio
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 from alm.train.data import loader
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import CtcOptions
 
 MEL_FILE = "mel.safetensors"
@@ -148,7 +148,7 @@ class AdapterTraining(pl.LightningModule):
         return int(batch[1].sum())
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
         """adapter.safetensors and ctc.safetensors for the encoder, and the mel head beside them for a later run."""

@@ -28,7 +28,7 @@ from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.parts import Parts
 from alm.train.ctc import Labels, make_labels
 from alm.train.data import loader
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import EncoderCtcOptions
 from alm.train.pretraining import SHORTEST_S, span_mask
 
@@ -92,7 +92,7 @@ class EncoderCtc(pl.LightningModule):
         return batch
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
         """A transformers checkpoint folder, and the head beside it for a later run."""

@@ -32,13 +32,13 @@ class Guide:
 
 
 def guides_of(row: int, sample: Sample, sequence: Sequence) -> list[Guide]:
-    """Each learnt span with the last span before it in the same language and the other modality."""
+    """Each learnt span with the last span before it that says the same in the other modality."""
     spans = [span for span in sequence.spans if span.kind in ("text", "units", "features")]
     pairs = list(zip(sample.segments(), spans, strict=True))
     guides = []
     for number, (segment, span) in enumerate(pairs):
         if segment.learn and span.stop > span.start:
-            sources = [s for other, s in pairs[:number] if other.language == segment.language and other.modality != segment.modality and s.stop > s.start]
+            sources = [s for other, s in pairs[:number] if segment.renders(other) and s.stop > s.start]
             if sources:
                 guides.append(Guide(row, sources[-1].start, sources[-1].stop, span.start, span.stop))
     return guides

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
+from alm.api.interfaces import SampleCorpus
 from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
@@ -26,7 +27,7 @@ from alm.core.parts import Parts
 from alm.train.augment import replace_rows
 from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import LmOptions
 
 
@@ -70,13 +71,14 @@ class LanguageModelTraining(pl.LightningModule):
         self.backbone, self.projector, self.depth = backbone, model.projector, model.depth
         self.vocabulary, self.parts, self.options = vocabulary, parts, options
         self.train_config = parts.recipe.train
-        hears = [parts.task(task.use).card.input.endswith("audio") for task in parts.recipe.data.tasks]
+        hears = [parts.task(task.use).card.hears for task in parts.recipe.data.tasks]
         self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
+        self.task_names += [config.use for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus)]
         self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
         if self.guide is not None and options.guide_copies:
             self.guide.start_copying()
-        self.first_unit = vocabulary.unit_blocks[0].start if vocabulary.unit_blocks else len(vocabulary)
+        self.units = vocabulary.unit_ids
         self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -125,17 +127,20 @@ class LanguageModelTraining(pl.LightningModule):
         lengths = torch.tensor([len(batch.transcripts[row]) for row in rows])
         return F.ctc_loss(scores.float().log_softmax(-1).transpose(0, 1), targets, mask.sum(1).cpu(), lengths, blank=text, zero_infinity=True)
 
+    def _is_unit(self, ids: Tensor) -> Tensor:
+        return (ids >= self.units.start) & (ids < self.units.stop)
+
     def _disturbed(self, batch: Batch) -> Tensor:
         """Ids with some heard and teacher-forced units and some teacher-forced text ids replaced at random; the targets stay
         true."""
         ids, options, blocks = batch.ids.clone(), self.options, self.vocabulary.unit_blocks
-        last_unit = len(self.vocabulary) if self.vocabulary.layout.streams == 1 else blocks[0].start + blocks[0].size
+        last_unit = self.units.stop if self.vocabulary.layout.streams == 1 else blocks[0].start + blocks[0].size if blocks else 0
         for share, where in ((options.replace_frames, batch.heard), (options.replace_units, batch.learn)):
             if share and blocks:
-                hit = where & (ids >= self.first_unit) & (torch.rand(ids.shape, device=ids.device) < share)
-                ids[hit] = torch.randint(self.first_unit, last_unit, (int(hit.sum()),), device=ids.device)
+                hit = where & self._is_unit(ids) & (torch.rand(ids.shape, device=ids.device) < share)
+                ids[hit] = torch.randint(self.units.start, last_unit, (int(hit.sum()),), device=ids.device)
         if options.replace_text:
-            text = batch.learn & (ids < self.first_unit) & (ids != self.vocabulary.separator_id) & (ids != self.vocabulary.end_id)
+            text = batch.learn & (ids < self.vocabulary.blocks[0].size) & ~torch.isin(ids, torch.tensor(self.vocabulary.end_ids, device=ids.device))
             hit = text & (torch.rand(ids.shape, device=ids.device) < options.replace_text)
             ids[hit] = torch.randint(0, self.vocabulary.blocks[0].size, (int(hit.sum()),), device=ids.device)
         return ids
@@ -148,7 +153,7 @@ class LanguageModelTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses, targets, _rows, states = self.losses(batch, augment=True)
-        units = targets >= self.first_unit
+        units = self._is_unit(targets)
         weights = torch.where(units, self.options.unit_loss_weight, 1.0)
         loss = (losses * weights).sum() / weights.sum()
         self.log_dict({"loss": loss, "tokens": float(batch.ids.numel())}, prog_bar=True)
@@ -175,7 +180,7 @@ class LanguageModelTraining(pl.LightningModule):
         return int((batch.ids != 0).sum())
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
         save_checkpoint(folder, self._model, self.parts, half=self.options.half_precision_checkpoint)
@@ -217,7 +222,7 @@ def transcript(sample: Sample) -> str:
     if not learnt or not all(isinstance(s.content, Units | Features) for s in given):
         return ""
     first = learnt[0]
-    return first.content if isinstance(first.content, str) and first.language == given[0].language else ""
+    return first.content if isinstance(first.content, str) and first.renders(given[0]) else ""
 
 
 def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTraining, Any, Any]:

@@ -20,7 +20,9 @@ from torch.utils.data import Dataset
 from alm.api.batching import batches_by_length
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
-from alm.api.tasks import HEAD_SHARE
+from alm.api.interfaces import SampleCorpus
+from alm.api.tasks import HEAD_SHARE, has_pieces, targets_of
+from alm.api.text import marks_text
 from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
 from alm.core.config import TaskConfig
 from alm.core.parts import Parts
@@ -65,6 +67,15 @@ class Mixture:
             if done is not None:
                 self.by_task[index] += [len(self.entries)] * repeats[source]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
+        self.names, self.weights = [task.use for task in self.data.tasks], [task.weight for task in self.data.tasks]
+        for config, corpus in parts.corpora():
+            if isinstance(corpus, SampleCorpus):
+                for sample in corpus.samples(split):
+                    self.by_task[len(self.names)] += [len(self.entries)] * config.repeat
+                    ready = with_own_units(sample, parts)
+                    self.entries.append(Entry(len(self.names), ready, _length(ready, count_ids)))
+                self.names.append(config.use)
+                self.weights.append(config.weight)
         if split == "train" and not self.entries:
             raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
         self.by_kind: dict[tuple[Any, ...], list[int]] = defaultdict(list)
@@ -83,8 +94,10 @@ class Mixture:
         return {form: dict(zip(files, make[form](self.parts, list(files), track), strict=True)) if files else {} for form, files in wanted.items()}
 
     def partner(self, number: int, chance: random.Random) -> int | None:
-        """Another entry of the same task and languages that may be appended to this one."""
+        """Another entry of the same task and languages that may be appended to this one; None of a task that is about one clip."""
         entry = self.entries[number]
+        if any(not segment.says for segment in entry.sample.segments()):
+            return None
         other = chance.choice(self.by_kind[entry.task, entry.sample.languages])
         return other if entry.length + self.entries[other].length <= MAX_JOINED else None
 
@@ -100,11 +113,11 @@ class MixtureBatches(EpochBatches):
         super().__init__(seed, shuffle=shuffle)
 
     def draw(self, chance: random.Random) -> list[list[Draw]]:
-        mixture, tasks = self.mixture, self.mixture.data.tasks
-        total_weight = sum(tasks[task].weight for task in mixture.by_task)
+        mixture = self.mixture
+        total_weight = sum(mixture.weights[task] for task in mixture.by_task)
         chosen: list[int] = []
         for task, numbers in mixture.by_task.items():
-            count = max(1, round(len(mixture.entries) * tasks[task].weight / total_weight))
+            count = max(1, round(len(mixture.entries) * mixture.weights[task] / total_weight))
             rounds, rest = divmod(count, len(numbers))
             chosen += numbers * rounds + chance.sample(numbers, rest)
         draws: list[Draw] = [(i, mixture.partner(i, chance) if chance.random() < self.join else None) for i in chosen]
@@ -134,22 +147,14 @@ class Drawn(Dataset[tuple[int, Sample]]):
 
 def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[tuple[Sample, Utterance]]:
     task = parts.task(config.use)
-    needs_audio = task.card.input.endswith(("audio", "head"))
-    needs_text = any("text" in piece for piece in (task.card.input, *task.card.outputs))
+    pieces = (*task.card.inputs, *task.card.outputs)
     for utterances in groups.values():
         for source in utterances:
-            if (config.source and source.language not in config.source) or (needs_audio and source.audio is None) or (needs_text and not source.text):
+            if not config.takes(source):
                 continue
-            if not task.card.needs_target:
-                if source.audio is not None:
-                    yield task.build(source), source
-                continue
-            for target in utterances:
-                if target.language == source.language or (config.target and target.language not in config.target):
-                    continue
-                if "target.audio" in task.card.outputs and target.audio is None:
-                    continue
-                yield task.build(source, target), source
+            for target in targets_of(task.card, source, utterances):
+                if (not task.card.translates or not config.target or target.language in config.target) and has_pieces(pieces, source, target):
+                    yield task.build(source, target if task.card.needs_target else None), source
 
 
 def _forms(segment: Segment, task: TaskConfig) -> tuple[str, ...]:
@@ -166,6 +171,8 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
         made: list[Any] = [segment.content]
         if isinstance(segment.content, str):
             made = [wording.written(segment.content, segment.language) if segment.learn else wording.given(segment.content, segment.language, card)]
+        elif isinstance(segment.content, tuple):
+            made = [wording.marked(segment.content, segment.language)]
         elif isinstance(segment.content, AudioFile):
             made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:
@@ -176,6 +183,27 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
     if any(segment.content == "" for turn in turns for segment in turn.segments if isinstance(segment.content, str)):
         return None
     return dataclasses.replace(sample, turns=turns)
+
+
+def with_own_units(sample: Sample, parts: Parts) -> Sample:
+    """A ready-made sample whose nameless units are those of the recipe's tokenizer.
+
+    Raises:
+        AlmError: units that it does not have.
+    """
+
+    def convert(segment: Segment) -> Segment:
+        units = segment.content
+        if not isinstance(units, Units) or units.fingerprint:
+            return segment
+        card = parts.card("tokenizer")
+        if units.num_frames and int(units.codes.max()) >= card.vocabulary_size:
+            raise AlmError(
+                f"{sample.id}: got unit {int(units.codes.max())}", f"units below {card.vocabulary_size}, as the recipe's tokenizer has them", "use the tokenizer of these lines"
+            )
+        return dataclasses.replace(segment, content=Units(units.codes, card.frame_rate_hz, card.fingerprint))
+
+    return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
 
 
 def half(units: Units, part: str) -> Units:
@@ -230,6 +258,8 @@ def _length(sample: Sample, count_ids: Callable[[str], int]) -> int:
         content = segment.content
         if isinstance(content, str):
             length += count_ids(content) + 1
+        elif isinstance(content, tuple):
+            length += count_ids(marks_text(content)) + 1
         elif isinstance(content, Units):
             length += content.codes.numel() + 1
         elif isinstance(content, Features):

@@ -18,13 +18,15 @@ def progress(module: Any) -> float:
     return 0.0
 
 
-def adamw(named: Iterable[tuple[str, nn.Parameter]], train: Any, share_done: Callable[[], float]) -> dict[str, Any]:
-    """AdamW without decay on vectors and on tables of which rows are frozen, linear warm-up, then cosine to 5 % ("cosine") or constant ("constant")."""
+def optimizer_of(named: Iterable[tuple[str, nn.Parameter]], train: Any, share_done: Callable[[], float]) -> dict[str, Any]:
+    """The optimizer that the recipe names, without decay on vectors and on tables of which rows are frozen, linear warm-up, then cosine to 5 % ("cosine") or constant ("constant")."""
     named = [(name, p) for name, p in named if p.requires_grad]
     decays = {name: p.dim() > 1 and not getattr(p, "frozen_rows", 0) for name, p in named}
     groups = [{"params": [p for name, p in named if decays[name] == decay], "weight_decay": train.weight_decay if decay else 0.0} for decay in (True, False)]
-    optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.98))
-
+    if train.optimizer == "adafactor":
+        optimizer: torch.optim.Optimizer = torch.optim.Adafactor(groups, lr=train.learning_rate)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.98))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule(optimizer, train, share_done), "interval": "step"}}
 
 

@@ -186,6 +186,22 @@ class LmOptions:
 
 
 @dataclass(frozen=True)
+class DpoOptions:
+    """`train.options` of objective dpo.
+
+    Attributes:
+        beta: how much a change against the reference counts: the larger, the nearer the model stays to it.
+        likelihood_weight: of the mean log-likelihood of the better answer beside the loss of pairs, so that it does not become less
+            likely together with the worse one (as arXiv 2404.19733).
+        half_precision_checkpoint: write weights as float16.
+    """
+
+    beta: float = 0.1
+    likelihood_weight: float = 0.0
+    half_precision_checkpoint: bool = True
+
+
+@dataclass(frozen=True)
 class BpeOptions:
     """`train.options` of objective bpe.
 
@@ -240,6 +256,7 @@ OPTIONS: dict[str, type] = {
     "best-rq": BestRqOptions,
     "bpe": BpeOptions,
     "ctc": CtcOptions,
+    "dpo": DpoOptions,
     "encoder-ctc": EncoderCtcOptions,
     "hubert": HubertOptions,
     "kmeans": KmeansOptions,

@@ -24,7 +24,7 @@ from alm.api.types import Audio, AudioFile
 from alm.core.audio import duration_of, prepare, read_audio
 from alm.core.parts import Parts
 from alm.train.data import Kept, loader
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import NetworkOptions, WaveOptions
 
 SAMPLE_RATE_HZ = 16_000
@@ -109,7 +109,7 @@ class Pretraining(pl.LightningModule, ABC):
         return Heard(batch.inputs.to(device), batch.mask.to(device), batch.lengths, batch.files)
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
         """A transformers checkpoint folder: config.json, model.safetensors, preprocessor_config.json."""

@@ -26,6 +26,7 @@ from alm.core.config import RecipeConfig, load_recipe, recipe_path, to_yaml
 from alm.core.devices import has_bfloat16, pick_device
 from alm.core.files import atomic_folder
 from alm.core.parts import Parts
+from alm.core.plugins import registry
 from alm.core.sources import runs_folder
 from alm.core.units import Track
 from alm.train.options import check_options, training_options
@@ -200,7 +201,7 @@ def _finish(folder: Path, recipe: RecipeConfig, save: Callable[[Path], Any]) -> 
         save(temporary)
         if not (temporary / "recipe.yaml").exists():
             (temporary / "recipe.yaml").write_text(to_yaml(recipe))
-        write_model_card(temporary, recipe)
+        write_model_card(temporary, recipe, registry())
     return target
 
 

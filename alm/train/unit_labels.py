@@ -25,7 +25,7 @@ from alm.components.nets import CTC_OUTPUTS_PER_S, ctc_greedy, label_classes
 from alm.core.parts import Parts
 from alm.core.units import cached_units
 from alm.train.data import loader
-from alm.train.optimize import adamw, progress
+from alm.train.optimize import optimizer_of, progress
 from alm.train.options import UnitLabelsOptions
 
 
@@ -75,7 +75,7 @@ class UnitLabelsTraining(pl.LightningModule):
         return int(batch[1].sum())
 
     def configure_optimizers(self) -> Any:
-        return adamw(self.named_parameters(), self.train_config, lambda: progress(self))
+        return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def result(self) -> UnitLabels:
         shape = (len(self.languages), self.card.vocabulary_size, self.outputs, -1)

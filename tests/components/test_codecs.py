@@ -126,7 +126,7 @@ train: {{objective: lm, steps: 3, validate_every_steps: 2, options: {{replace_un
 def test_the_loss_covers_every_codebook_and_falls(codec, clip):
     """One clip by heart in a delayed layout with a depth transformer: all codebooks are named, not the first alone."""
     from alm.api.layouts import make_layout
-    from alm.api.types import Sample, Segment, Turn
+    from alm.api.types import Emit, Sample, Segment, Turn
     from alm.api.vocabulary import JointVocabulary
     from alm.components.prompts.audiopalm import AudioPalmFormat
     from alm.core.assemble import Model
@@ -145,7 +145,7 @@ def test_the_loss_covers_every_codebook_and_falls(codec, clip):
     backbone.resize(len(vocabulary))
     depth = DepthTransformer(32, units.codes.shape[0], 1, 16)
     module = LanguageModelTraining(Model(backbone, None, vocabulary, depth), Parts(RecipeConfig()), LmOptions())
-    sample = Sample("s", ("TTS",), ("en",), (Turn("user", (Segment("a", False, "en"),)), Turn("assistant", (Segment(units, True, "en"),))), (("audio", "en"),))
+    sample = Sample("s", ("TTS",), ("en",), (Turn("user", (Segment("a", False, "en"),)), Turn("assistant", (Segment(units, True, "en"),))), (Emit("audio", "en"),))
     batch = collate([(0, AudioPalmFormat().encode(sample, vocabulary))])
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
     means = []

@@ -47,10 +47,12 @@ def test_training_moves_lora_and_new_rows_alone(backbone):
     assert float(table.grad[text:].abs().max()) > 0.0
     from types import SimpleNamespace
 
-    from alm.train.optimize import adamw
+    from alm.train.optimize import optimizer_of
 
     before = table.detach().clone()
-    optimizer = adamw(backbone.named_parameters(), SimpleNamespace(weight_decay=0.5, learning_rate=0.1, warmup_steps=0, schedule="constant"), lambda: 0.0)["optimizer"]
+    optimizer = optimizer_of(
+        backbone.named_parameters(), SimpleNamespace(weight_decay=0.5, learning_rate=0.1, warmup_steps=0, schedule="constant", optimizer="adamw"), lambda: 0.0
+    )["optimizer"]
     optimizer.step()
     assert torch.equal(table[:text], before[:text])
     assert not torch.equal(table[text:], before[text:])

@@ -145,7 +145,7 @@ def test_check_names_what_does_not_fit(recipe, tmp_path, tokenizer, vocoder, cor
 
         @hookimpl
         def register_tasks(self, register):
-            register("lower-case", card=TaskCard("sing along", "source.audio", ("source.text",)))
+            register("lower-case", card=TaskCard("sing along", ("source.audio",), ("source.text",)))
 
     found = build_registry()
     found.add("extra", Plugin)

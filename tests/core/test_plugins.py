@@ -16,7 +16,7 @@ from alm.api.errors import AlmError, UnknownNameError
 from alm.api.hookspecs import hookimpl
 from alm.core.plugins import KINDS, Registry, hook_documentation
 
-CARD = TaskCard("X", "source.text", ("source.text",))
+CARD = TaskCard("X", ("source.text",), ("source.text",))
 
 
 class Good:

@@ -13,7 +13,10 @@ from alm.train.guide import Guide, GuidedAttention, guides_of
 def chain() -> tuple[Sample, Sequence]:
     """`[ASR AST S2ST]`: Spanish speech, its text, the English text, English speech."""
     units = Units(torch.zeros(1, 4, dtype=torch.long), 25.0, "x")
-    turns = (Turn("user", (Segment(units, False, "es"),)), Turn("model", (Segment("hola", True, "es"), Segment("hello", True, "en"), Segment(units, True, "en"))))
+    turns = (
+        Turn("user", (Segment(units, False, "es", says="source"),)),
+        Turn("assistant", (Segment("hola", True, "es", says="source"), Segment("hello", True, "en", says="target"), Segment(units, True, "en", says="target"))),
+    )
     spans = (Span(0, 2, "tag"), Span(2, 6, "units"), Span(6, 7, "end"), Span(7, 9, "text"), Span(9, 10, "end"), Span(10, 13, "text"), Span(13, 14, "end"), Span(14, 18, "units"))
     return Sample("s", ("ASR", "AST", "S2ST"), ("es", "en"), turns), Sequence(torch.arange(18), torch.arange(18) > 6, (), spans)
 

@@ -39,14 +39,18 @@ class HfOptions:
 
     Attributes:
         weights: weight source; a .gguf file in it is read through transformers.
-        lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685) on all linear layers, and the new rows.
+        lora: weight source of a trained LoRA folder, as peft writes it; merged into the weights when they are loaded.
+        lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685), and the new rows.
+        lora_targets: names of the linear layers that LoRA changes, such as q_proj and v_proj; () takes all.
         new_rows: "normal" (the model's initializer) or "zeros": how the audio rows start, unsettled in AudioPaLM.
     """
 
     weights: str = ""
+    lora: str = ""
     lora_rank: int = 0
     lora_alpha: int = 32
     lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ()
     new_rows: str = "normal"
 
 

@@ -5,6 +5,7 @@ AudioPaLM (arXiv 2306.12925): only the embedding matrix grows, and input and out
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,14 +100,33 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     extra = {} if (folder / "config.json").exists() else {"gguf_file": gguf_file(folder).name}
     text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
+    if options.lora:
+        model = _with_lora(model, context.folders(options.lora)[0])
     if options.lora_rank:
         from peft import LoraConfig, inject_adapter_in_model
 
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules="all-linear")
+        config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules=list(options.lora_targets) or "all-linear")
         model = inject_adapter_in_model(config, model)
         if not model.config.tie_word_embeddings:
             raise AlmError("got LoRA for a model whose input and output rows are not tied", "tied rows", "train the whole model: lora_rank: 0")
     card = hf_card(options, context)
     return CausalBackbone(model, text_tokenizer, card, new_rows=options.new_rows, freeze_text_rows=bool(options.lora_rank))
+
+
+def _with_lora(model: Any, folder: Path) -> Any:
+    """The model with a trained LoRA folder merged into its weights.
+
+    Raises:
+        AlmError: no such folder of safetensors, or one for another network.
+    """
+    from peft import PeftModel
+
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise AlmError(f"got LoRA folder {folder}", "adapter_config.json and adapter_model.safetensors", "check the path; save it with safetensors")
+    try:
+        return PeftModel.from_pretrained(model, folder, use_safetensors=True).merge_and_unload()
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AlmError(f"got LoRA folder {folder}, which does not fit ({reason})", "one trained on these weights", "use the weights that it was trained on") from error

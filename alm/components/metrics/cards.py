@@ -10,6 +10,16 @@ TEXT_CARDS = {
     "cer": MetricCard("%", "lower", source="jiwer"),
     "bleu": MetricCard("BLEU", "higher", source="sacrebleu, arXiv 1804.08771"),
     "chrf": MetricCard("chrF", "higher", source="sacrebleu"),
+    "accuracy": MetricCard("%", "higher", source="exact match"),
+    "macro_f1": MetricCard("%", "higher", source="mean F1 of the labels"),
+    "set_f1": MetricCard("%", "higher", source="F1 of listed items"),
+    "rouge_l": MetricCard("%", "higher", source="Lin, 2004; torchmetrics"),
+    "cider": MetricCard("CIDEr-D", "higher", source="arXiv 1411.5726"),
+}
+SPOKEN = ("wer", "cer", "bleu", "chrf")  # of these, what speech is read back for
+MARK_CARDS = {
+    "mark_shift": MetricCard("ms", "lower", "marks", "arXiv 2305.11013", reference="marks"),
+    "mark_f1": MetricCard("%", "higher", "marks", "Mesaros et al., 2016", reference="marks"),
 }
 SIGNAL_CARDS = {
     "mcd": MetricCard("dB", "lower", "audio", "Kubichek, 1993", reference="audio"),

@@ -1,4 +1,4 @@
-"""Text metrics by jiwer and sacrebleu, after alm.api.text.normalize_text without accents. See texts alone."""
+"""Text metrics by jiwer, sacrebleu and torchmetrics, after alm.api.text.normalize_text without accents. See texts alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence as Many
 from alm.api.cards import MetricCard
 from alm.api.text import normalize_text
 from alm.components.metrics.cards import TEXT_CARDS
+from alm.components.metrics.labels import ITEM_BREAK, accuracy, cider, macro_f1, rouge_l, set_f1
 
 
 class TextMetric:
@@ -17,8 +18,18 @@ class TextMetric:
 
     def score(self, hypotheses: Many[str], references: Many[str], language: str) -> float:
         """Hypotheses against references of one language."""
-        spelt = [[normalize_text(text, language, accents=False) for text in texts] for texts in (hypotheses, references)]
+        spelt = [[self._spelt(text, language) for text in texts] for texts in (hypotheses, references)]
         return self._score(*spelt)
+
+    def _spelt(self, text: str, language: str) -> str:
+        return normalize_text(text, language, accents=False)
+
+
+class ListMetric(TextMetric):
+    """The same of texts that list items: what parts them is kept."""
+
+    def _spelt(self, text: str, language: str) -> str:
+        return "; ".join(normalize_text(item, language, accents=False) for item in ITEM_BREAK.split(text))
 
 
 def _wer(hypotheses: list[str], references: list[str]) -> float:
@@ -45,9 +56,9 @@ def _chrf(hypotheses: list[str], references: list[str]) -> float:
     return float(sacrebleu.corpus_chrf(hypotheses, [references]).score)
 
 
-SCORES = {"wer": _wer, "cer": _cer, "bleu": _bleu, "chrf": _chrf}
+SCORES = {"wer": _wer, "cer": _cer, "bleu": _bleu, "chrf": _chrf, "accuracy": accuracy, "macro_f1": macro_f1, "rouge_l": rouge_l, "cider": cider}
 
 
 def text_metric(name: str) -> TextMetric:
-    """`wer`, `cer`, `bleu` or `chrf`."""
-    return TextMetric(TEXT_CARDS[name], SCORES[name])
+    """One of TEXT_CARDS."""
+    return ListMetric(TEXT_CARDS[name], set_f1) if name == "set_f1" else TextMetric(TEXT_CARDS[name], SCORES[name])

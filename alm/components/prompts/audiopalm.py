@@ -8,33 +8,23 @@ paper marks the end of a piece is not published; here it is a line break, and th
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from typing import Any
 
-from alm.api.cards import PromptFormatCard
 from alm.api.errors import UnknownNameError
+from alm.api.languages import LANGUAGES
+from alm.api.text import read_marks
 from alm.api.types import Sample, Segment, Sequence
-from alm.api.vocabulary import GIVEN, JointVocabulary, SpanRule
+from alm.api.vocabulary import JointVocabulary, SpanRule
 from alm.api.writer import SequenceWriter
+from alm.components.prompts.cards import AUDIOPALM_CARD
 
-LANGUAGES = {
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "it": "Italian",
-    "ru": "Russian",
-    "de": "German",
-    "zh": "Chinese",
-    "ja": "Japanese",
-    "pt": "Portuguese",
-    "nl": "Dutch",
-}
 MAX_TEXT_IDS, MAX_AUDIO_S = 200, 20.0
-CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9]*", languages=tuple(LANGUAGES), source="arXiv 2306.12925")
 
 
 class AudioPalmFormat:
     """See the module."""
 
-    card = CARD
+    card = AUDIOPALM_CARD
 
     def header(self, sample: Sample) -> str:
         """`[ASR AST S2ST French English]`.
@@ -43,8 +33,8 @@ class AudioPalmFormat:
             UnknownNameError: a tag or a language that the format does not know.
         """
         for tag in sample.tags:
-            if not CARD.accepts_tag(tag):
-                raise UnknownNameError(f"got task tag {tag!r}", "capital letters and digits, as the audiopalm format writes tags", "give the task such a tag")
+            if not AUDIOPALM_CARD.accepts_tag(tag):
+                raise UnknownNameError(f"got task tag {tag!r}", "capital letters, digits and hyphens, as the audiopalm format writes tags", "give the task such a tag")
         for language in sample.languages:
             if language not in LANGUAGES:
                 raise UnknownNameError(f"got language {language!r}", "a language of the audiopalm format", f"one of: {', '.join(LANGUAGES)}")
@@ -66,9 +56,9 @@ class AudioPalmFormat:
         """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
         max_units = vocabulary.unit_positions(MAX_AUDIO_S)
         rules = []
-        for index, (modality, language) in enumerate(sample.emits):
-            again = {"renders": _rendered(sample, index), "language": language}
-            if modality == "audio":
+        for index, emit in enumerate(sample.emits):
+            again = {"renders": sample.rendered(index), "language": emit.language}
+            if emit.modality == "audio":
                 rules.append(SpanRule("units", vocabulary.separator_id, max_units, min_ids=2, **again))
             else:
                 rules.append(SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS, **again))
@@ -82,9 +72,10 @@ class AudioPalmFormat:
             elif index != vocabulary.end_id:
                 pieces[-1].append(index)
         segments = []
-        for (modality, language), piece in zip(sample.emits, pieces, strict=False):
-            content = vocabulary.units(piece) if modality == "audio" else vocabulary.text(piece)
-            segments.append(Segment(content, True, language))
+        for emit, piece in zip(sample.emits, pieces, strict=False):
+            content: Any = vocabulary.units(piece) if emit.modality == "audio" else vocabulary.text(piece)
+            content = read_marks(content) if emit.modality == "marks" else content
+            segments.append(Segment(content, True, emit.language, says=emit.says))
         return segments
 
     def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary) -> SequenceWriter:
@@ -94,14 +85,3 @@ class AudioPalmFormat:
             writer.segment(segment)
             writer.ids([vocabulary.separator_id], "end", learn=False)
         return writer
-
-
-def _rendered(sample: Sample, index: int) -> int | None:
-    """Which piece an output says again: the last before it in its language and the other modality."""
-    modality, language = sample.emits[index]
-    for earlier in range(index - 1, -1, -1):
-        if sample.emits[earlier][1] == language and sample.emits[earlier][0] != modality:
-            return earlier
-    given = [segment for segment in sample.segments() if not segment.learn]
-    says_it = bool(given) and all(segment.language == language and segment.modality != modality for segment in given)
-    return GIVEN if says_it else None

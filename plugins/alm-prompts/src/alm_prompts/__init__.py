@@ -34,7 +34,10 @@ class PromptsCorpus:
 
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
+    from alm_prompts.questions import QuestionsCorpus, QuestionsOptions, questions_card
+
     register("prompts", lambda options, context: PromptsCorpus(), CARD)
+    register("prompts-questions", QuestionsCorpus, questions_card, QuestionsOptions)
 
 
 @hookimpl

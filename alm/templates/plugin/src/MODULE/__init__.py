@@ -22,7 +22,7 @@ def register_tokenizers(register):
 
 @hookimpl
 def register_tasks(register):
-    register("PARROT", card=TaskCard("PARROT", "source.text", ("source.text",), ("cer",), "say the text again"))
+    register("PARROT", card=TaskCard("PARROT", ("source.text",), ("source.text",), ("cer",), "say the text again"))
 
 
 @hookimpl

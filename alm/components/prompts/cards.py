@@ -1,0 +1,28 @@
+"""Options and cards of the prompt formats. Read before anything loads, so it imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alm.api.cards import PromptFormatCard
+from alm.api.languages import LANGUAGES
+
+AUDIOPALM_CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9-]*", languages=tuple(LANGUAGES), source="arXiv 2306.12925")
+SPEECHGPT_CARD = PromptFormatCard(
+    languages=tuple(LANGUAGES),
+    added_tags=("<sosp>", "<eosp>", "[Human]", "[SpeechGPT]", "<eoh>", "<eos>"),
+    unit_token="<{}>",
+    asks_in_words=True,
+    source="arXiv 2305.11000",
+)
+
+
+@dataclass(frozen=True)
+class SpeechGptOptions:
+    """Attributes:
+    system: what stands before every conversation.
+    learn_human: the loss covers the human's turn too, as in the script that SpeechGPT's authors released; False learns answers alone.
+    """
+
+    system: str = ""
+    learn_human: bool = False

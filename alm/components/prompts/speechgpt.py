@@ -1,0 +1,187 @@
+"""The `speechgpt` prompt format: two named sides, instructions in words, units between `<sosp>` and `<eosp>`.
+
+SpeechGPT (arXiv 2305.11000). What an instruction asks for,
+
+    [Human]: Read this out loud. This is input: hello<eoh> [SpeechGPT]: <sosp><661><987><eosp><eoa>
+
+and a dialogue, which has no instruction and may go by its chain of modality:
+
+    [Human]: <sosp><661><987><eosp><eoh>. [SpeechGPT]: what is said; [ta] the answer; [ua] <sosp><12><7><eosp><eoa>.
+
+Units, `<sosp>`, `<eosp>`, `[Human]`, `[SpeechGPT]`, `<eoh>` and `<eos>` are ids of their own; `<eoa>`, `[ta]` and `[ua]` are text. A piece
+of text has the space before it in its ids, as everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence as Many
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from alm.api.errors import AlmError
+from alm.api.text import marks_text, read_marks
+from alm.api.types import Emit, Sample, Segment, Sequence, Turn, Units
+from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
+from alm.api.writer import SequenceWriter
+from alm.components.prompts.cards import SPEECHGPT_CARD, SpeechGptOptions
+
+HUMAN, SPEECHGPT, END_OF_HUMAN = "[Human]", "[SpeechGPT]", "<eoh>"
+SPEECH, END_OF_SPEECH, END_OF_ANSWER = "<sosp>", "<eosp>", "<eoa>"
+MORE = {"text": "; [ta]", "marks": "; [ta]", "audio": "; [ua]"}  # before each result but the first
+INPUT = "This is input:"
+MAX_TEXT_IDS, MAX_AUDIO_S = 200, 20.0
+
+
+class SpeechGptFormat:
+    """See the module."""
+
+    def __init__(self, options: SpeechGptOptions) -> None:
+        self.options, self.card = options, SPEECHGPT_CARD
+
+    def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
+        writer = SequenceWriter(vocabulary)
+        writer.text(self.options.system, "tag", learn=False)
+        self._human(writer, sample, learn=self.options.learn_human)
+        _answer(writer, sample)
+        writer.ids([vocabulary.end_id], "end", learn=True)
+        return writer.sequence()
+
+    def line(self, sample: Sample) -> dict[str, str]:
+        """The sample as an object of SpeechInstruct's JSON lines: `prefix` and `plain_text`."""
+        writer = LineWriter()
+        self._human(writer, sample, learn=False)
+        _answer(writer, sample)
+        return {"prefix": self.options.system, "plain_text": "".join(writer.written)}
+
+    def prompt(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
+        writer = SequenceWriter(vocabulary)
+        writer.text(self.options.system, "tag", learn=False)
+        self._human(writer, sample, learn=False)
+        return writer.sequence()
+
+    def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
+        """One span an output: text until the marker of what follows, units between their tags."""
+        rules = []
+        markers = [MORE[emit.modality] for emit in sample.emits[1:]] + [END_OF_ANSWER]
+        opening: list[int] = []
+        for index, (emit, marker) in enumerate(zip(sample.emits, markers, strict=True)):
+            again: dict[str, Any] = {"renders": sample.rendered(index), "language": emit.language}
+            if emit.modality == "audio":
+                opening = [*opening, *vocabulary.text_ids(" "), vocabulary.tag_id(SPEECH)]
+                rules.append(SpanRule("units", vocabulary.tag_id(END_OF_SPEECH), vocabulary.unit_positions(MAX_AUDIO_S), 2, opening=tuple(opening), **again))
+                opening = vocabulary.text_ids(marker)
+            else:
+                stop, *rest = vocabulary.text_ids(marker)
+                rules.append(SpanRule("text", stop, MAX_TEXT_IDS, stop_rest=tuple(rest), opening=tuple(opening), **again))
+                opening = []
+        return rules
+
+    def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
+        pieces = pieces_of(ids, self.plan(sample, vocabulary))
+        return [Segment(_read(emit, piece, vocabulary), True, emit.language, says=emit.says) for emit, piece in zip(sample.emits, pieces, strict=False)]
+
+    def _human(self, writer: Writer, sample: Sample, *, learn: bool) -> None:
+        """What is given, up to where the answer begins."""
+        writer.tag(HUMAN, learn=learn)
+        writer.text(f": {sample.instruction} {INPUT}" if sample.instruction else ":", "tag", learn=learn)
+        for segment in (s for s in sample.segments() if not s.learn):
+            _write(writer, replace(segment, learn=learn))
+        writer.tag(END_OF_HUMAN, learn=learn)
+        writer.text(" " if sample.instruction else ". ", "tag", learn=learn)
+        writer.tag(SPEECHGPT, learn=learn)
+        writer.text(":", "tag", learn=learn)
+
+
+class Writer(Protocol):
+    """What a sequence, or a line, is written with."""
+
+    def text(self, text: str, kind: Any, *, learn: bool) -> None: ...
+
+    def tag(self, tag: str, *, learn: bool) -> None: ...
+
+    def segment(self, segment: Segment) -> None: ...
+
+
+class LineWriter:
+    """Writes text, as SequenceWriter writes ids."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def text(self, text: str, kind: Any, *, learn: bool) -> None:
+        self.written.append(text)
+
+    def tag(self, tag: str, *, learn: bool) -> None:
+        self.written.append(tag)
+
+    def segment(self, segment: Segment) -> None:
+        """
+        Raises:
+            AlmError: features, which no line can hold.
+        """
+        content = segment.content
+        if isinstance(content, Units):
+            self.written.append("".join(f"<{code}>" for code in content.codes[0].tolist()))
+        elif isinstance(content, str | tuple):
+            self.written.append(" " + (content if isinstance(content, str) else marks_text(content)))
+        else:
+            raise AlmError(f"got {type(content).__name__} in a line", "text or units", "hear units: set data.audio: units")
+
+
+def _answer(writer: Writer, sample: Sample) -> None:
+    for number, segment in enumerate(s for s in sample.segments() if s.learn):
+        if number:
+            writer.text(MORE[segment.modality], "tag", learn=True)
+        _write(writer, segment)
+    writer.text(END_OF_ANSWER + (" " if sample.instruction else "."), "end", learn=True)
+
+
+def _write(writer: Writer, segment: Segment) -> None:
+    if segment.modality != "audio":
+        writer.segment(segment)
+        return
+    writer.text(" ", "tag", learn=segment.learn)
+    writer.tag(SPEECH, learn=segment.learn)
+    writer.segment(segment)
+    writer.tag(END_OF_SPEECH, learn=segment.learn)
+
+
+LINE = re.compile(r"\[Human\]:\s?(?P<human>.*?)\s*<eoh>\.?\s*\[SpeechGPT\]:\s?(?P<answer>.*?)\s*<eoa>\.?\s*", re.DOTALL)
+SPOKEN = re.compile(r"<sosp>\s*(?P<units>(?:<\d+>\s*)*)<eosp>")
+RESULT = re.compile(r";\s*\[[tu]a\]\s?")
+
+
+def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
+    """The sample of a SpeechInstruct line's `plain_text`; unit strings with and without spaces. Units have no fingerprint: a line does
+    not say which tokenizer made them.
+
+    Raises:
+        AlmError: a line that is no single exchange between the two sides.
+    """
+    found = LINE.fullmatch(text.strip() + " ")
+    if not found or HUMAN in found["answer"]:
+        raise AlmError(f"{name}: got {text[:60]!r}", "[Human]: ...<eoh> [SpeechGPT]: ...<eoa>", "correct the line, or cut a longer dialogue into its exchanges")
+    instruction, divider, given = found["human"].partition(f" {INPUT} ")
+    if not divider:
+        instruction, given = "", found["human"]
+
+    def segment(part: str, *, learn: bool) -> Segment:
+        spoken = SPOKEN.fullmatch(part.strip())
+        if spoken is None:
+            return Segment(part.strip(), learn)
+        codes = [int(code) for code in re.findall(r"\d+", spoken["units"])]
+        return Segment(Units(torch.tensor([codes], dtype=torch.int64), frame_rate_hz, ""), learn)
+
+    answers = tuple(segment(part, learn=True) for part in RESULT.split(found["answer"]))
+    turns = (Turn("user", (segment(given, learn=False),)), Turn("assistant", answers))
+    return Sample(name, (), (), turns, tuple(Emit(answer.modality) for answer in answers), instruction)
+
+
+def _read(emit: Emit, piece: list[int], vocabulary: JointVocabulary) -> Any:
+    if emit.modality == "audio":
+        return vocabulary.units(piece)
+    text = vocabulary.text(piece)
+    return read_marks(text) if emit.modality == "marks" else text
