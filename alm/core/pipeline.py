@@ -32,6 +32,7 @@ from alm.core.voice import Clock, Voice
 from alm.core.wording import Wording
 
 MAX_BATCH = 16
+NO_WORD = ("got a text without a word", "at least one word", "write what is to be said, asked or translated")
 NO_LABELS: Mapping[str, str] = {}
 GIVEN_SOUND, OTHER_SOUND = AudioFile(Path("given")), AudioFile(Path("other"))  # stand for a request's recordings
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
@@ -342,6 +343,8 @@ class Pipeline:
         if (first.modality == "text") != isinstance(content, str):
             wanted = "text" if first.modality == "text" else "audio"
             raise AlmError(f"got {type(content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
+        if isinstance(content, str) and not content.strip():
+            raise AlmError(*NO_WORD)
         if first.kind == "label":
             assert isinstance(content, str)
             labels[first.detail] = content
@@ -353,7 +356,7 @@ class Pipeline:
             if isinstance(segment.content, str):
                 worded = self.wording.given(segment.content, request.source, task.card)
                 if not worded.strip():
-                    raise AlmError("got a text without a word", "at least one word", "write what is to be said, asked or translated")
+                    raise AlmError(*NO_WORD)
                 return [worded]
             assert isinstance(segment.content, AudioFile)
             recording: Any = recordings[segment.content]

@@ -47,7 +47,8 @@ def test_a_saved_one_says_the_same(tmp_path):
     again = load_vocoder(UnitMelOptions(weights=f"dir:{tmp_path}"), SourceContext())
     units = Units(torch.randint(8, (1, 12)), 25.0, "f")
     assert again.card == made.card
-    torch.testing.assert_close(again.synthesize([units], ["ben"])[0].samples, made.synthesize([units], ["ben"])[0].samples, atol=2e-3, rtol=0)
+    one, other = (v.synthesize([units], ["ben"])[0].samples for v in (again, made))
+    assert float((one - other).norm() / other.norm()) < 0.02, "but for half precision"
     assert read_net(tmp_path).options.hop_samples == 160
 
 
