@@ -20,7 +20,7 @@ def tones(seed: int) -> torch.Tensor:
 
 def test_discriminators_learn_to_tell_a_tone_from_noise():
     torch.manual_seed(0)
-    judges = Discriminators((2, 5), (320, 640))
+    judges = Discriminators((2, 5), (320, 640, 1280))
     assert len(judges) == 5
     optimizer = torch.optim.AdamW(judges.parameters(), 2e-3)
     made = 0.5 * torch.randn(4, 8000)
