@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from alm.api.cards import Piece, TaskCard
+from alm.api.cards import MetricCard, Piece, TaskCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
 from alm.api.tasks import HEAD_SHARE, content_of, has_pieces, targets_of
@@ -75,16 +75,13 @@ def evaluate(
         language = languages.split("-")[-1]
         read: dict[int, list[str]] = {}  # what each recognizer read
         for name, metric in metrics.items():
-            if metric.card.compares == "text":
-                value = metric.score([r.text for r in results], references, language)
-            elif metric.card.compares == "marks":
-                value = metric.score([r.marks for r in results], references, language)
-            elif isinstance(metric, SpeechMetric):
+            hypotheses = hypotheses_of(metric.card, results)
+            if isinstance(metric, SpeechMetric):
                 if id(metric.recognizer) not in read:
-                    read[id(metric.recognizer)] = metric.read(_sound(results), language)
+                    read[id(metric.recognizer)] = metric.read(hypotheses, language)
                 value = metric.score_read(read[id(metric.recognizer)], references, language)
             else:
-                value = metric.score(_sound(results), _recordings(pairs) if metric.card.reference == "audio" else references, language)
+                value = metric.score(hypotheses, _recordings(pairs) if metric.card.reference == "audio" else references, language)
             scores.append(Score(use, languages, name, round(value, 2), metric.card.unit, len(pairs)))
         for (source, target), reference, result in zip(pairs, references, results, strict=True):
             texts = [marks_text(s.content) if isinstance(s.content, tuple) else s.content for s in result.segments if isinstance(s.content, str | tuple)]
@@ -105,8 +102,11 @@ def _recordings(pairs: Pairs) -> list[Audio]:
     return [read_audio(target.audio) for _, target in pairs if target.audio is not None]
 
 
-def _sound(results: list[Result]) -> list[Audio]:
-    return [result.audio or silence() for result in results]
+def hypotheses_of(card: MetricCard, results: list[Result]) -> list[Any]:
+    """What a metric compares of each result: its last text, its marks, or its sound."""
+    if card.compares == "audio":
+        return [result.audio or silence() for result in results]
+    return [result.text if card.compares == "text" else result.marks for result in results]
 
 
 def silence() -> Audio:

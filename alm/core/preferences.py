@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from alm.api.errors import AlmError
-from alm.api.interfaces import SpeechMetric
 from alm.api.types import Sample, Segment, Units, Utterance
-from alm.core.evaluate import pairs_of, reference_of, request_of, silence
+from alm.core.evaluate import hypotheses_of, pairs_of, reference_of, request_of
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline
 from alm.core.results import Result
@@ -65,19 +64,12 @@ def prefer(
         tries = [pipeline.run_batch(requests, decoder=decoder, seed=seed) for seed in range(answers)]
         for number, (source, target) in enumerate(pairs):
             results = [results[number] for results in tries]
-            scores = [_score(metric, result, reference_of(card.outputs[-1], source, target), language) for result in results]
+            scores = [float(metric.score(hypotheses_of(metric.card, [result]), [reference_of(card.outputs[-1], source, target)], language)) for result in results]
             best, worst = (pick(range(answers), key=scores.__getitem__) for pick in ((min, max) if metric.card.better == "lower" else (max, min)))
             if scores[best] != scores[worst] and results[best].segments and results[worst].segments:
                 yield Preference(pipeline.sample(requests[number]), results[best], results[worst], (scores[best], scores[worst]))
             if on_done:
                 on_done(1)
-
-
-def _score(metric: Any, result: Result, reference: Any, language: str) -> float:
-    if metric.card.compares == "text":
-        return float(metric.score([result.text], [reference], language))
-    sound = [result.audio or silence()]
-    return float(metric.score_read(metric.read(sound, language), [reference], language) if isinstance(metric, SpeechMetric) else metric.score(sound, [reference], language))
 
 
 def _piece(segment: Segment) -> dict[str, Any]:

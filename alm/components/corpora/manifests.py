@@ -40,10 +40,21 @@ class CutsCorpus:
 
 
 def cuts_card(options: CutsOptions, context: LoadContext) -> CorpusCard:
-    (folder,) = context.folders(options.folder)
-    splits = tuple(split for split in SPLITS if (folder / f"cuts_{split}.jsonl.gz").exists())
+    return splits_card(context.folders(options.folder)[0], "cuts_{}.jsonl.gz", "write it with lhotse: CutSet.to_file")
+
+
+def splits_card(folder: Path, name: str, fix: str) -> CorpusCard:
+    """Of a folder with a file for each split.
+
+    Args:
+        name: of a file, with `{}` for the split.
+
+    Raises:
+        AlmError: a folder without any.
+    """
+    splits = tuple(split for split in SPLITS if (folder / name.format(split)).exists())
     if not splits:
-        raise AlmError(f"got folder {folder} without a manifest", "cuts_train.jsonl.gz or another split", "write it with lhotse: CutSet.to_file")
+        raise AlmError(f"got folder {folder} without a manifest", f"{name.format('train')} or another split", fix)
     return CorpusCard((), splits, 0)
 
 

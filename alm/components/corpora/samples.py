@@ -12,7 +12,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.manifests import lines_of
 from alm.api.types import Emit, Sample, Segment, Turn, Units, Utterance
-from alm.components.corpora.manifests import SPLITS
+from alm.components.corpora.manifests import splits_card
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,7 @@ class InstructCorpus:
 
 def instruct_card(options: InstructOptions, context: LoadContext) -> CorpusCard:
     (folder,) = context.folders(options.folder)
-    return _lines_card(folder, "instruct", "alm instruct")
-
-
-def _lines_card(folder: Path, name: str, command: str) -> CorpusCard:
-    splits = tuple(split for split in SPLITS if (folder / f"{name}_{split}.jsonl").exists())
-    if not splits:
-        raise AlmError(f"got folder {folder} without a file", f"{name}_train.jsonl or another split", f"write it with `{command}`")
-    return CorpusCard((), splits, 0)
+    return splits_card(folder, "instruct_{}.jsonl", "write it with `alm instruct`")
 
 
 def load_instruct(options: InstructOptions, context: LoadContext) -> InstructCorpus:
@@ -114,7 +107,7 @@ def _segment(piece: dict[str, Any], learn: bool, where: str) -> Segment:
 
 
 def preferences_card(options: PreferencesOptions, context: LoadContext) -> CorpusCard:
-    return _lines_card(context.folders(options.folder)[0], "preferences", "alm prefer")
+    return splits_card(context.folders(options.folder)[0], "preferences_{}.jsonl", "write it with `alm prefer`")
 
 
 def load_preferences(options: PreferencesOptions, context: LoadContext) -> PreferencesCorpus:
