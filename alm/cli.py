@@ -9,7 +9,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,11 +73,15 @@ def plugins(
 def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """Prove from cards alone that the parts of a recipe fit; loads no weight."""
     from alm.core.check import check_recipe
+    from alm.core.config import ablations_of
     from alm.core.parts import Parts
     from alm.train.options import check_options
 
-    parts = Parts.of(recipe, overrides or ())
-    problems = [*check_recipe(parts), *check_options(parts.recipe)]
+    problems: list[Any] = []
+    for ablation in ("", *ablations_of(recipe)):
+        parts = Parts.of(recipe, overrides or (), ablation=ablation)
+        found = [*check_recipe(parts), *check_options(parts.recipe)]
+        problems += [(f"ablation {ablation}: {got}" if ablation else got, *rest) for got, *rest in found]
     if as_json:
         print(json.dumps({"recipe": recipe, "fits": not problems, "problems": [dict(zip(("got", "wanted", "fix"), p, strict=True)) for p in problems]}))
     elif not problems:
@@ -168,6 +172,27 @@ def train(
 
 
 @app.command()
+def ablate(
+    recipe: str,
+    ablations: Annotated[list[str], typer.Argument(help="Names of the recipe's ablations; with = in it, key=value for all variants, e.g. train.minutes=5.")],
+    out: Annotated[Path | None, typer.Option(help="Where the variants are trained; out/ablations/RECIPE if not given. Finished ones are not trained again.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="What is scored, by its last output, e.g. AST. May be given several times.")] = None,
+    max_clips: Annotated[int, typer.Option(help="Of the test split, of each pair of languages; 0 takes all.")] = 0,
+    quiet: bool = False,
+) -> None:
+    """Train a recipe and its ablations alike, score them, and print one table."""
+    from alm.core.config import recipe_path
+    from alm.train import ablate as core
+
+    names, overrides = [entry for entry in ablations if "=" not in entry], [entry for entry in ablations if "=" in entry]
+    folder = out or Path("out/ablations") / recipe_path(recipe).stem
+    variants = core.ablate(
+        recipe, names, overrides, folder, ends=task or (), max_clips=max_clips, quiet=quiet, tell=lambda variant: print(variant.name, variant.means(), flush=True)
+    )
+    print(core.as_table(variants))
+
+
+@app.command()
 def instruct(
     recipe: str,
     folder: Annotated[Path, typer.Argument(help="Where instruct_SPLIT.jsonl is written; corpus speech-instruct reads it as `folder: dir:FOLDER`.")],
@@ -214,23 +239,39 @@ def run(
             raise AlmError(f"task {task} made no sound to write to {output}", "a task that speaks", "leave -o out, or use TTS or S2ST")
         write_audio(output, result.audio)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "task": task,
-                    "texts": result.texts,
-                    "units": result.units.codes.tolist() if result.units else None,
-                    "audio": str(output) if output else None,
-                    "seconds": result.seconds,
-                },
-                ensure_ascii=False,
-            )
-        )
-        return
-    for text in result.texts:
-        print(text)
-    if result.audio is not None:
-        print(f"{result.audio.duration_s:.2f} s of speech" + (f" -> {output}" if output else "; write it with -o FILE.wav"))
+        print(json.dumps(_as_json(result, output), ensure_ascii=False))
+    else:
+        _show(result, output)
+
+
+@app.command()
+def chat(
+    message: Annotated[str, typer.Argument(help="A sound file, or what is said in writing; left out, one message after another is asked for.")] = "",
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, laid over the model's recipe: parts.backbone.weights=dir:FOLDER")] = None,
+    model: Annotated[str, typer.Option("--model", help="A registered model, a checkpoint folder, or a recipe whose backbone is pretrained.")] = DEFAULT_MODEL,
+    language: Annotated[str, typer.Option("--language", help="Of the message and the answer.")] = "en",
+    to: Annotated[str, typer.Option("--to", help="text or audio: how it is to answer; as the model can, if not given.")] = "",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the spoken answer.")] = None,
+    speaker: str = "",
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Say something to a model, in sound or in writing, and get its answer, with what it wrote on the way there."""
+    from alm.core.audio import write_audio
+
+    if "=" in message and not Path(message).exists() and message.split("=")[0].split(".")[0] in ("parts", "data"):
+        message, overrides = "", [message, *(overrides or [])]
+    pipeline = _load(model, overrides or ())
+    for said in [message] if message else iter(lambda: typer.prompt("you", default="", show_default=False), ""):
+        result = pipeline.chat(Path(said) if Path(said).is_file() else said, language, to=to, speaker=speaker, seed=seed)
+        if output is not None:
+            if result.audio is None:
+                raise AlmError(f"the model made no sound to write to {output}", "a spoken answer", "leave -o out, or ask with --to audio")
+            write_audio(output, result.audio)
+        if as_json:
+            print(json.dumps(_as_json(result, output), ensure_ascii=False))
+            continue
+        _show(result, output)
 
 
 @app.command("eval")
@@ -363,10 +404,23 @@ def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the p
     print(make(name, folder))
 
 
-def _load(model: str) -> Pipeline:
+def _load(model: str, overrides: Sequence[str] = ()) -> Pipeline:
     from alm.core.pipeline import load
 
-    return load(model)
+    return load(model, overrides)
+
+
+def _as_json(result: Result, output: Path | None) -> dict[str, Any]:
+    units = result.units.codes.tolist() if result.units else None
+    return {"task": result.request.task, "texts": result.texts, "units": units, "audio": str(output) if output else None, "seconds": result.seconds}
+
+
+def _show(result: Result, output: Path | None) -> None:
+    """What came out, a line each."""
+    for text in result.texts:
+        print(text)
+    if result.audio is not None:
+        print(f"{result.audio.duration_s:.2f} s of speech" + (f" -> {output}" if output else "; write it with -o FILE.wav"))
 
 
 def exit_cleanly(command: Callable[[], Any]) -> None:

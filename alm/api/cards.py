@@ -165,7 +165,7 @@ class TaskCard:
 
     Attributes:
         tag: the name that a prompt format writes for it ("ASR").
-        inputs: the pieces that the model is given, in this order, as strings or as Piece.
+        inputs: the pieces that the model is given, in this order, as strings or as Piece; none for one that models text or speech as it is.
         outputs: the pieces that the model emits, in this order.
         metrics: names of registered metrics, by which `alm eval` scores the last output.
         instructions: ways to ask for it in words, for formats that write no tags; `{source}` and `{target}` stand for languages.
@@ -184,8 +184,8 @@ class TaskCard:
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs"):
             pieces = getattr(self, name)
-            if isinstance(pieces, str) or not pieces:
-                raise AlmError(f"task {self.tag!r}: got {name} {pieces!r}", "one piece or more", f'write {name}=("source.audio",)')
+            if isinstance(pieces, str) or (name == "outputs" and not pieces):
+                raise AlmError(f"task {self.tag!r}: got {name} {pieces!r}", "a tuple of pieces, one output or more", f'write {name}=("source.audio",)')
             object.__setattr__(self, name, tuple(map(Piece, pieces)))
 
     @property
@@ -209,15 +209,14 @@ class TaskCard:
         return any(piece.detail == "head" for piece in self.inputs)
 
     @property
-    def reads(self) -> Modality:
-        """What its first input is: what a request has to bring."""
-        return self.inputs[0].modality
+    def reads(self) -> Modality | None:
+        """What its first input is: what a request has to bring; None for a task that is given nothing."""
+        return self.inputs[0].modality if self.inputs else None
 
     @property
     def reads_aloud(self) -> bool:
         """True if the task speaks the text that it is given, and does nothing else."""
-        (first, *others), (last, *more) = self.inputs, self.outputs
-        return not others and not more and first.kind == "text" and last == f"{first.side}.audio"
+        return len(self.inputs) == len(self.outputs) == 1 and self.inputs[0].kind == "text" and self.outputs[0] == f"{self.inputs[0].side}.audio"
 
 
 @dataclass(frozen=True)

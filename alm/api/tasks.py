@@ -26,9 +26,11 @@ class DeclaredTask:
     """
 
     def __init__(self, *cards: TaskCard) -> None:
-        first = {card.inputs[0] for card in cards}
+        first = {card.inputs[:1] for card in cards}
         if len(first) != 1:
-            raise AlmError(f"got tasks with inputs {sorted(first)}", "one input for a combined task", "combine tasks that start from the same input")
+            raise AlmError(
+                f"got tasks with inputs {sorted(', '.join(pieces) or 'none' for pieces in first)}", "one input for a combined task", "combine tasks that start from the same input"
+            )
         pairings = {card.pairing for card in cards if card.needs_target}
         if len(pairings) > 1:
             raise AlmError(f"got tasks paired by {' and '.join(sorted(pairings))}", "one kind of target for a combined task", "combine tasks of one kind")

@@ -126,7 +126,7 @@ def check_prompt_format(prompt: Any, vocabulary: Any) -> None:
 
 
 def check_task(task: Any) -> None:
-    """A sample with one given and at least one learnt segment, in the order of the card."""
+    """A sample with what the card says is given, and at least one learnt segment, in its order."""
     from alm.api.types import AudioFile
 
     pieces = (*task.card.inputs, *task.card.outputs)
@@ -137,7 +137,9 @@ def check_task(task: Any) -> None:
     sample = task.build(source, target if task.card.needs_target else None)
     learnt = [s for s in sample.segments() if s.learn]
     given = [s for s in sample.segments() if not s.learn]
-    assert given and len(learnt) == len(task.card.outputs), f"{len(given)} given and {len(learnt)} learnt segments; card says {len(task.card.outputs)} outputs"
+    assert bool(given) == bool(task.card.inputs) and len(learnt) == len(task.card.outputs), (
+        f"{len(given)} given and {len(learnt)} learnt segments; card says {len(task.card.outputs)} outputs"
+    )
     for segment, piece in zip(learnt, task.card.outputs, strict=True):
         assert segment.modality == piece.modality, f"output {piece} is a {segment.modality} segment"
     request = task.request(source, "es" if task.card.translates else "")

@@ -199,23 +199,26 @@ def recipes(found: Registry | None = None) -> dict[str, Path]:
     return {f"{plugin}/{path.stem}": path for plugin, folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = None) -> RecipeConfig:
+def ablations_of(name: str, found: Registry | None = None) -> dict[str, Any]:
+    """What a recipe's `ablations` lay over it, by name.
+
+    Raises:
+        AlmError: as `load_recipe`.
+    """
+    return _read(name, (), found)[1]
+
+
+def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = None, ablation: str = "") -> RecipeConfig:
     """Reads a recipe, its `extends` chain and the overrides, and checks every key.
+
+    Args:
+        ablation: one of the recipe's own `ablations`, laid over it before the overrides.
 
     Raises:
         AlmError: an unknown key (with "did you mean"), a wrong type, a cycle of `extends`, a file that is not YAML.
     """
-    path = recipe_path(name, found)
-    try:
-        merged: Any = _read_chain(path, found, ())
-        for override in overrides:
-            if "=" not in override or override.startswith("-"):
-                raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")
-        merged = _laid_over(merged, OmegaConf.from_dotlist(list(overrides)))
-        content = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError, TypeError, AttributeError, IndexError) as error:
-        raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the recipe or the override") from error
-    recipe = _build(RecipeConfig, {"name": path.stem, **_mapping(content, name)}, f"recipe {name!r}")
+    content, _ = _read(name, overrides, found, ablation)
+    recipe = _build(RecipeConfig, {"name": recipe_path(name, found).stem, **content}, f"recipe {name!r}")
     if recipe.train.objective not in OBJECTIVES:
         raise UnknownNameError(f"recipe {name!r}: got train.objective {recipe.train.objective!r}", "an objective", did_you_mean(recipe.train.objective, OBJECTIVES))
     if recipe.train.schedule not in SCHEDULES:
@@ -228,6 +231,24 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
         if kind not in PART_KINDS:
             raise UnknownNameError(f"recipe {name!r}: got part {kind!r}", "a kind of part", did_you_mean(kind, PART_KINDS))
     return recipe
+
+
+def _read(name: str, overrides: Many[str], found: Registry | None, ablation: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe's keys, all merged, and its ablations."""
+    try:
+        merged: Any = _read_chain(recipe_path(name, found), found, ())
+        ablations = _mapping(OmegaConf.to_container(merged.pop("ablations", None) or OmegaConf.create({}), resolve=True), f"recipe {name!r}: ablations")
+        if ablation and ablation not in ablations:
+            raise UnknownNameError(f"recipe {name!r}: got ablation {ablation!r}", "one of its ablations", did_you_mean(ablation, ablations) if ablations else "it has none")
+        if ablation:
+            merged = _laid_over(merged, OmegaConf.create(_mapping(ablations[ablation], ablation)))
+        for override in overrides:
+            if "=" not in override or override.startswith("-"):
+                raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")
+        merged = _laid_over(merged, OmegaConf.from_dotlist(list(overrides)))
+        return _mapping(OmegaConf.to_container(merged, resolve=True), name), ablations
+    except (OmegaConfBaseException, yaml.YAMLError, TypeError, AttributeError, IndexError) as error:
+        raise AlmError(f"recipe {name!r}: {str(error).splitlines()[0]}", "a value that fits its key", "correct the recipe or the override") from error
 
 
 def to_yaml(recipe: RecipeConfig) -> str:

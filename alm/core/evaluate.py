@@ -125,9 +125,8 @@ def reference_of(piece: Piece, source: Utterance, target: Utterance) -> str | Ma
 
 def request_of(use: str, card: TaskCard, source: Utterance, target: Utterance) -> Request:
     """What is asked of a model for a pair of utterances."""
-    first = card.inputs[0]
-    content: Any = content_of(first, source)
-    if first.detail == "head":
+    content: Any = content_of(card.inputs[0], source) if card.inputs else ""
+    if card.continues:
         whole = read_audio(content)
         content = Audio(whole.samples[:, : round(whole.num_samples * HEAD_SHARE)], whole.sample_rate_hz)
     labels = {piece.detail: str(content_of(piece, source if piece.side == "source" else target)) for piece in card.inputs if piece.kind == "label"}

@@ -33,16 +33,17 @@ class Parts:
     device: str = "cpu"
 
     @staticmethod
-    def of(name: str, overrides: Many[str] = (), device: str = "cpu") -> Parts:
+    def of(name: str, overrides: Many[str] = (), device: str = "cpu", ablation: str = "") -> Parts:
         """The parts of a recipe by name or YAML file.
 
         Args:
             overrides: `key=value` entries, as on the command line.
+            ablation: as `load_recipe`.
 
         Raises:
             AlmError: as `load_recipe`.
         """
-        return Parts(load_recipe(name, overrides), recipe_path(name).parent, device=device)
+        return Parts(load_recipe(name, overrides, None, ablation), recipe_path(name).parent, device=device)
 
     @property
     def context(self) -> SourceContext:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from alm.api.cards import TaskCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
@@ -23,7 +24,7 @@ from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
-from alm.core.config import TaskConfig, load_recipe
+from alm.core.config import TaskConfig, load_recipe, recipe_path, recipes
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, did_you_mean, registry
@@ -39,20 +40,31 @@ UNFINISHED = "�"  # what a text ends with whose last character is not whole ye
 
 
 class Pipeline:
-    """A trained model with the parts that its recipe names. Immutable; safe to share between requests."""
+    """A trained model with the parts that its recipe names. Immutable; safe to share between requests.
 
-    def __init__(self, folder: Path, found: Registry | None = None) -> None:
-        self.folder = folder
-        self.recipe = load_recipe(str(folder), (), found)
-        self.parts = Parts(self.recipe, folder, found or registry())
+    Args:
+        source: a checkpoint folder; or a recipe file whose backbone is pretrained, which is a model as it stands.
+        overrides: `key=value` entries laid over its recipe: another decoder, another vocoder.
+
+    Raises:
+        AlmError: a recipe whose parts do not fit, or that must be trained first.
+    """
+
+    def __init__(self, source: Path, found: Registry | None = None, overrides: Many[str] = ()) -> None:
+        self.folder = source if source.is_dir() else None  # of the trained weights
+        self.recipe = load_recipe(str(source), overrides, found)
+        self.parts = Parts(self.recipe, source if source.is_dir() else source.parent, found or registry())
         problems = check_model(self.parts)
         if problems:
             raise AlmError(*problems[0])
+        if self.folder is None and not (self.parts.has("backbone") and self.parts.card("backbone").pretrained):
+            raise AlmError(f"got recipe {self.recipe.name!r}, which is still to be trained", "a trained model", f"run: alm train {self.recipe.name}; then name its `final` folder")
 
     @cached_property
     def model(self) -> Model:
         model = assemble(self.parts)
-        load_state(self.folder, model)
+        if self.folder is not None:
+            load_state(self.folder, model)
         for module in (model.backbone, model.projector, model.depth):
             if module is not None:
                 module.eval()
@@ -138,7 +150,7 @@ class Pipeline:
 
         Args:
             task: a task the model was trained on, e.g. "ASR" or "ASR AST S2ST".
-            content: text for tasks that read text; Audio or a path for tasks that read audio.
+            content: text for tasks that read text; Audio or a path for tasks that read audio; "" for tasks that are given nothing.
             source, target: ISO 639-1 codes; `target` for tasks that translate.
             speaker: a speaker of the vocoder; the one of the output's language if not given. A recording of a voice, where the
                 vocoder's card says `voice_prompt`: with the input itself, speech is translated in the voice of who speaks.
@@ -276,13 +288,28 @@ class Pipeline:
             raise AlmError("the model emitted no unit", "audio", "try another text")
         return audio
 
-    def chat(self, message: str | Audio | Path, language: str = "en") -> Result:
-        """One turn of a dialogue, for models that were trained on task CHAT.
+    def chat(self, message: str | Audio | Path, language: str = "en", *, to: str = "", speaker: Speaker = "", decoder: Any = None, seed: int = 0) -> Result:
+        """One turn of a dialogue, by the dialogue task that the model was trained on: of several the one with the most intermediate
+        results, as the chain of modality has them.
+
+        Args:
+            to: "text" or "audio": how it is to answer; as its longest task does if not given.
 
         Raises:
-            AlmError: a model that was not.
+            AlmError: a model without a dialogue task for such a message or such an answer.
         """
-        return self.run("CHAT", message, language)
+        if to not in ("", "text", "audio"):
+            raise AlmError(f"got to={to!r}", "to='text' or to='audio'", "choose one")
+        reads, cards = "text" if isinstance(message, str) else "audio", {use: load_task(self.parts.found, use).card for use in self.tasks}
+        replies = {use: card for use, card in cards.items() if card.pairing == "reply" and len(use.split()) == 1}
+        fits = [use for use, card in replies.items() if card.reads == reads and len(card.inputs) == 1 and to in ("", card.outputs[-1].modality)]
+        if not fits:
+            raise AlmError(
+                f"got {'a written' if reads == 'text' else 'a spoken'} message{f' to be answered in {to}' * bool(to)}",
+                f"one of the model's dialogue tasks: {', '.join(replies) or 'none'}",
+                "train it on such a task, for instance CHAT-COM",
+            )
+        return self.run(max(fits, key=lambda use: len(replies[use].outputs)), message, language, speaker=speaker, decoder=decoder, seed=seed)
 
     def tokenize(self, audio: Audio) -> Units:
         """Units of a clip, resampled to what the tokenizer wants."""
@@ -339,15 +366,11 @@ class Pipeline:
         for language in (request.source, *([request.target] if task.card.translates or request.target else [])):
             if language not in known:
                 raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
-        first, content, labels = task.card.inputs[0], request.content, dict(request.labels)
-        if (first.modality == "text") != isinstance(content, str):
-            wanted = "text" if first.modality == "text" else "audio"
-            raise AlmError(f"got {type(content).__name__} for task {request.task}", wanted, f"give it {wanted}, or choose another task")
-        if isinstance(content, str) and not content.strip():
-            raise AlmError(*NO_WORD)
-        if first.kind == "label":
+        content, labels = request.content, dict(request.labels)
+        _check_content(request, task.card)
+        if task.card.inputs and task.card.inputs[0].kind == "label":
             assert isinstance(content, str)
-            labels[first.detail] = content
+            labels[task.card.inputs[0].detail] = content
         recordings = {GIVEN_SOUND: content, OTHER_SOUND: request.other}
         text = content if isinstance(content, str) else ""
         sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None), request.target)
@@ -411,19 +434,40 @@ class Pipeline:
         return results
 
 
-def load(name: str) -> Pipeline:
-    """Opens a registered model by name, or a checkpoint folder.
+def load(name: str, overrides: Many[str] = ()) -> Pipeline:
+    """Opens a registered model by name, a checkpoint folder, or a recipe whose backbone is pretrained.
+
+    Args:
+        overrides: `key=value` entries laid over its recipe, as on the command line.
 
     Raises:
-        UnknownNameError: neither a registered model nor a checkpoint folder.
-        AlmError: a checkpoint whose parts do not fit.
+        UnknownNameError: none of these.
+        AlmError: a checkpoint whose parts do not fit, or a recipe that is to be trained first.
     """
     folder = Path(name)
-    if not (folder / "recipe.yaml").exists():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise AlmError(f"got folder {name}, which has no recipe.yaml", "a checkpoint folder", "name the `final` folder of a run")
-        folder = registry().model_folder(name)
-    return Pipeline(folder)
+    if (folder / "recipe.yaml").exists() or folder.suffix in (".yaml", ".yml"):
+        return Pipeline(recipe_path(name) if folder.is_file() else folder, None, overrides)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise AlmError(f"got folder {name}, which has no recipe.yaml", "a checkpoint folder", "name the `final` folder of a run")
+    models, known = {label for plugin, model, _ in registry().models for label in (model, f"{plugin}/{model}")}, recipes()
+    if name not in models and any(name in (label, label.split("/")[-1]) for label in known):
+        return Pipeline(recipe_path(name), None, overrides)
+    return Pipeline(registry().model_folder(name), None, overrides)
+
+
+def _check_content(request: Request, card: TaskCard) -> None:
+    """
+    Raises:
+        AlmError: sound for a task that reads text or the other way round, a text without a word, or anything for a task that is given nothing.
+    """
+    content = request.content
+    if card.reads is None:
+        if not isinstance(content, str) or content:
+            raise AlmError(f"got an input for task {request.task}, which is given none", 'content ""', "leave it empty, or choose another task")
+    elif (card.reads == "text") != isinstance(content, str):
+        raise AlmError(f"got {type(content).__name__} for task {request.task}", card.reads, f"give it {card.reads}, or choose another task")
+    elif isinstance(content, str) and not content.strip():
+        raise AlmError(*NO_WORD)
 
 
 def _size(request: Request) -> float:

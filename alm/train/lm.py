@@ -206,13 +206,35 @@ def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
     """
     codebook = getattr(tokenizer, "codebook", None)
     if codebook is None:
-        raise AlmError("got train.options.rows_from_codebook for a tokenizer without centroids", "a k-means tokenizer", "set rows_from_codebook: false")
+        raise AlmError("got train.options.unit_rows codebook for a tokenizer without centroids", "a k-means tokenizer", "set unit_rows: normal")
     table = model.backbone.model.get_input_embeddings().weight
     block = model.vocabulary.unit_blocks[0]
     centroids = codebook.centroids.to(table.device)
     rows = centroids @ torch.randn(centroids.shape[1], table.shape[1], device=table.device)
     with torch.no_grad():
         table[block.start : block.start + block.size] = rows / rows.std() * table[: block.start].std()
+
+
+def start_rows_from_labels(model: Model, unit_decoder: Any) -> None:
+    """Unit rows = text rows of the characters that a unit sounds like, by their probability, and half as much noise. One codebook.
+
+    Raises:
+        AlmError: a decoder of units without labels, or without those of the model's units.
+    """
+    labels, block = getattr(unit_decoder, "labels", None), model.vocabulary.unit_blocks[0]
+    if labels is None or labels.units_fingerprint != block.fingerprint:
+        raise AlmError(
+            "got train.options.unit_rows labels without the labels of these units",
+            "parts.unit_decoder: {use: ctc-units, weights: ...} trained on them",
+            "train them (objective unit-labels), or set unit_rows: codebook",
+        )
+    table = model.backbone.model.get_input_embeddings().weight
+    text = table[: model.vocabulary.blocks[0].size].detach()
+    characters = torch.stack([text[model.vocabulary.text_ids(label)].mean(0) for label in labels.labels])
+    heard = labels.log_probs.exp()[..., 1:].mean((0, 2)).to(table.device)  # [V, C], over languages and the outputs of a unit
+    rows = heard / heard.sum(-1, keepdim=True).clamp(min=1e-6) @ characters
+    with torch.no_grad():
+        table[block.start : block.start + block.size] = rows + 0.5 * text.std() * torch.randn_like(rows)
 
 
 def transcript(sample: Sample) -> str:
@@ -232,8 +254,10 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
         model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
     module = LanguageModelTraining(model, parts, options)
-    if options.rows_from_codebook:
+    if options.unit_rows == "codebook":
         start_rows_from_codebook(model, parts.load("tokenizer"))
+    elif options.unit_rows == "labels":
+        start_rows_from_labels(model, parts.load("unit_decoder"))
     prompt = parts.load("prompt")
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from alm.api.errors import AlmError
+from alm.api.errors import AlmError, UnknownNameError
 from alm.core.config import RecipeConfig, build_options
+
+UNIT_ROWS = ("normal", "codebook", "labels")
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,10 @@ class LmOptions:
         guide_weight, guide_steps: guided attention (alm.train.guide) and the steps over which its weight falls to zero:
             without it a small network learns by heart long before it learns to listen.
         guide_copies: start the guided head as one that copies what it looks at; for tied rows and a network from scratch.
-        rows_from_codebook: start the unit rows as a random projection of the tokenizer's centroids, so that units that
-            sound alike start alike. How AudioPaLM's audio rows start is unsettled.
+        unit_rows: how the unit rows start, which is unsettled in AudioPaLM: as the backbone starts new rows ("normal"); as a random
+            projection of the tokenizer's centroids, so that units that sound alike start alike ("codebook"); or as the text rows of
+            the characters that each sounds like ("labels", by the trained labels of decoder ctc-units), so that a backbone that can
+            read starts with speech spelt to it.
         half_precision_checkpoint: write weights as float16.
     """
 
@@ -181,8 +185,12 @@ class LmOptions:
     guide_weight: float = 0.0
     guide_steps: int = 2000
     guide_copies: bool = False
-    rows_from_codebook: bool = False
+    unit_rows: str = "normal"
     half_precision_checkpoint: bool = True
+
+    def __post_init__(self) -> None:
+        if self.unit_rows not in UNIT_ROWS:
+            raise UnknownNameError(f"got unit_rows {self.unit_rows!r}", "a way to start them", f"one of: {', '.join(UNIT_ROWS)}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import logging
 import os
 import time
@@ -24,14 +25,14 @@ from alm.api.errors import AlmError
 from alm.core.checkpoint import write_model_card
 from alm.core.config import RecipeConfig, load_recipe, recipe_path, to_yaml
 from alm.core.devices import has_bfloat16, pick_device
-from alm.core.files import atomic_folder
+from alm.core.files import atomic_folder, write_text
 from alm.core.parts import Parts
 from alm.core.plugins import registry
 from alm.core.sources import runs_folder
 from alm.core.units import Track
 from alm.train.options import check_options, training_options
 
-LAST = "last.ckpt"
+LAST, VALIDATION = "last.ckpt", "validation.json"
 
 
 class Limits(Callback):
@@ -91,20 +92,22 @@ class SaveLast(Callback):
         self.save(trainer)
 
 
-def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bool = False) -> Path:
+def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bool = False, ablation: str = "", validate: bool = False) -> Path:
     """Trains a recipe and returns the folder of the result.
 
     Args:
         name: recipe name or YAML file.
         overrides: `key=value` entries.
         out: the run's folder; out/runs/NAME if not given. One that holds last.ckpt is resumed.
+        ablation: one of the recipe's own.
+        validate: once more when it is trained; the losses are left in the run's folder as validation.json.
 
     Raises:
         AlmError: a recipe that does not fit together, or that has no limit.
     """
     from alm.core.check import check_recipe
 
-    recipe = _with_usable_precision(load_recipe(name, overrides))
+    recipe = _with_usable_precision(load_recipe(name, overrides, None, ablation))
     parts = Parts(recipe, recipe_path(name).parent, device=pick_device())
     problems = [*check_recipe(parts), *check_options(recipe)]
     if problems:
@@ -129,7 +132,11 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
         except (RuntimeError, OSError, KeyError) as error:
             reason = " ".join(str(error).split())[:160]
             raise AlmError(f"got train.init {limits.init}, which does not fit ({reason})", "a run of the same objective and sizes", "correct train.init or the sizes") from error
-    fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
+    trainer = fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
+    if validate:
+        trainer.limit_val_batches = 1.0
+        losses = trainer.validate(module, validation_loader, verbose=False)
+        write_text(folder / VALIDATION, json.dumps({label: round(value, 4) for found in losses for label, value in found.items()}, indent=1))
     return _finish(folder, recipe, module.save_part)
 
 
@@ -141,7 +148,7 @@ def _with_usable_precision(recipe: RecipeConfig) -> RecipeConfig:
     return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, precision="32-true"))
 
 
-def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeConfig, folder: Path, *, quiet: bool = False) -> None:
+def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeConfig, folder: Path, *, quiet: bool = False) -> pl.Trainer:
     """Lightning's loop with alm's limits; resumes from last.ckpt."""
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -171,6 +178,7 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
         if "state_dict" not in str(error):
             raise
         raise AlmError(f"got {last}, which a recipe with another network left", "a run of this recipe", "remove that folder or choose another with --out") from error
+    return trainer
 
 
 def _build(parts: Parts, track: Track) -> tuple[Any, Any, Any]:

@@ -64,6 +64,8 @@ AUDIOPALM = AudioPalmFormat()
         ("ASR AST S2ST", "[ASR AST S2ST English Spanish]<661><987>\n hello\n hola\n<12><7>\n"),
         ("SQA-ABOUT", "[SQA-ABOUT English]<661><987>\n which key\n one\n"),
         ("SV", "[SV English]<661><987>\n<3>\n yes\n"),
+        ("SPEECH", "[SPEECH English]<661><987>\n"),
+        ("TEXT", "[TEXT English] hello\n"),
         ("LID", "[LID]<661><987>\n english\n"),
         ("SRWT", "[SRWT English]<661><987>\n <0.10> hello <0.50>\n"),
         ("CHAT-TA SENTIMENT", "[CHAT-TA SENTIMENT English]<661><987>\n hola\n<12><7>\n neutral\n"),
@@ -85,7 +87,11 @@ def instructed(card: TaskCard, instruction: str) -> DeclaredTask:
         ("TTS", "Read this out loud.", "[Human]: Read this out loud. This is input: hello<eoh> [SpeechGPT]: <sosp><661><987><eosp><eoa> "),
         ("ASR", "Turn this into text.", "[Human]: Turn this into text. This is input: <sosp><661><987><eosp><eoh> [SpeechGPT]: hello<eoa> "),
         ("CHAT-COM", "", "[Human]: <sosp><661><987><eosp><eoh>. [SpeechGPT]: hello; [ta] hola; [ua] <sosp><12><7><eosp><eoa>."),
+        ("CHAT-COM-T", "", "[Human]: <sosp><661><987><eosp><eoh>. [SpeechGPT]: hello; [ta] hola<eoa>."),
+        ("CHAT-COM-A", "", "[Human]: hello<eoh>. [SpeechGPT]: hola; [ua] <sosp><12><7><eosp><eoa>."),
         ("CHAT", "", "[Human]: hello<eoh>. [SpeechGPT]: hola<eoa>."),
+        ("SPEECH", "", "<end><sosp><661><987><eosp>"),
+        ("TEXT", "", "<end> hello"),
         ("S2ST", "Say it in {target}.", "[Human]: Say it in Spanish. This is input: <sosp><661><987><eosp><eoh> [SpeechGPT]: <sosp><12><7><eosp><eoa> "),
     ],
 )
@@ -103,6 +109,16 @@ def test_speechgpt_masks():
         sequence = prompt.encode(sample, vocabulary)
         learnt = vocabulary.spelt(sequence.ids[sequence.learn].tolist())
         assert learnt.startswith(start.removeprefix(":")) and vocabulary.spelt(sequence.ids.tolist()).startswith("You are an assistant. [Human]: Read.")
+
+
+def test_a_speechgpt_prompt_spaced_as_released():
+    """`[Human]: {question} <eoh>. [SpeechGPT]: `, whichever way the question comes; speech in the answer follows without another space."""
+    prompt = SpeechGptFormat(SpeechGptOptions(ask_as_released=True))
+    vocabulary = vocabulary_of(prompt)
+    for tag, question, opening in (("CHAT-A", "<sosp><661><987><eosp>", "<sosp>"), ("CHAT", "hello", "")):
+        sample = made(DeclaredTask(dataclasses.replace(BY_TAG[tag], instructions=())), {}, target=True)
+        assert vocabulary.spelt(prompt.prompt(sample, vocabulary).ids.tolist()) == f"[Human]: {question} <eoh>. [SpeechGPT]: "
+        assert vocabulary.spelt(list(prompt.plan(sample, vocabulary)[0].opening)) == opening
 
 
 LETTERS = st.text("abcdefghij klm<>;[]", min_size=1, max_size=30).map(str.strip).filter(bool)
@@ -136,7 +152,7 @@ def test_what_is_encoded_is_decoded(prompt, text, answer, codes):
 
 
 def test_every_task_has_a_sequence_in_each_format():
-    """The 41 tasks that ship: written, planned and read again, the outputs of each kind in their order."""
+    """The tasks that ship: written, planned and read again, the outputs of each kind in their order."""
     marks = (Mark("one", 0.1, 0.4), Mark("two", 0.5, 0.9))
     assert len(TASKS) == len(BY_TAG) >= 30
     for card in TASKS:

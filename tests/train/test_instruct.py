@@ -61,6 +61,14 @@ def test_lines_have_two_fields_and_read_as_what_was_written(lines, recipe):
     assert len({sample.instruction for sample in samples}) > 8, "in many wordings"
 
 
+def test_a_plain_loader_of_json_lines_reads_them(lines, tmp_path):
+    from datasets import load_dataset
+
+    loaded = load_dataset("json", data_files=str(lines / "instruct_train.jsonl"), split="train", cache_dir=str(tmp_path))
+    assert loaded.column_names == ["prefix", "plain_text"]
+    assert list(loaded) == [json.loads(line) for line in (lines / "instruct_train.jsonl").read_text().splitlines()]
+
+
 def test_what_a_line_says_of_several_turns_is_refused():
     for text in ("hello", "[Human]: a<eoh> [SpeechGPT]: b<eoa> [Human]: c<eoh> [SpeechGPT]: d<eoa>", "[Human]: a [SpeechGPT]: b<eoa>"):
         with pytest.raises(AlmError, match="line 7"):

@@ -39,6 +39,9 @@ class HfOptions:
 
     Attributes:
         weights: weight source; a .gguf file in it is read through transformers.
+        scratch: take the sizes of `weights` and start from random ones, to see what the pretrained ones are worth.
+        checkpoint: weight source of a checkpoint of alm in which these weights were trained as a whole, its unit rows among them; what is
+            there takes their place.
         lora: weight source of a trained LoRA folder, as peft writes it; merged into the weights when they are loaded.
         lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685), and the new rows.
         lora_targets: names of the linear layers that LoRA changes, such as q_proj and v_proj; () takes all.
@@ -46,6 +49,8 @@ class HfOptions:
     """
 
     weights: str = ""
+    scratch: bool = False
+    checkpoint: str = ""
     lora: str = ""
     lora_rank: int = 0
     lora_alpha: int = 32

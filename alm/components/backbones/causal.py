@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.components.backbones.cards import HfOptions, LlamaOptions, gguf_file, hf_card, llama_card
+
+PREFIX = "backbone.model."  # of its weights in a checkpoint of alm
 
 
 class CausalBackbone(nn.Module):
@@ -99,7 +102,12 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     (folder,) = context.folders(options.weights)
     extra = {} if (folder / "config.json").exists() else {"gguf_file": gguf_file(folder).name}
     text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
+    if options.scratch:
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **extra), dtype=torch.float32)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
+    if options.checkpoint:
+        _take_checkpoint(model, context.folders(options.checkpoint)[0])
     if options.lora:
         model = _with_lora(model, context.folders(options.lora)[0])
     if options.lora_rank:
@@ -112,7 +120,30 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
         if not model.config.tie_word_embeddings:
             raise AlmError("got LoRA for a model whose input and output rows are not tied", "tied rows", "train the whole model: lora_rank: 0")
     card = hf_card(options, context)
-    return CausalBackbone(model, text_tokenizer, card, new_rows=options.new_rows, freeze_text_rows=bool(options.lora_rank))
+    return CausalBackbone(model, text_tokenizer, card, new_rows="kept" if options.checkpoint else options.new_rows, freeze_text_rows=bool(options.lora_rank))
+
+
+def _take_checkpoint(model: Any, folder: Path) -> None:
+    """Puts the weights of a checkpoint of alm in the place of the model's own.
+
+    Raises:
+        AlmError: no checkpoint, one that holds LoRA alone, or one of another network.
+    """
+    path = folder / "model.safetensors"
+    state = {name.removeprefix(PREFIX): value.float() for name, value in load_file(path).items() if name.startswith(PREFIX)} if path.is_file() else {}
+    table = next((value for name, value in state.items() if name.endswith("embed_tokens.weight")), None)
+    if table is None:
+        raise AlmError(f"got backbone checkpoint {folder}", "a checkpoint of alm whose backbone was trained as a whole", "name the `final` folder of such a run")
+    model.resize_token_embeddings(len(table), mean_resizing=False)
+    try:
+        missing, unknown = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise AlmError(f"got backbone checkpoint {folder} of another network", "one trained from the same weights", "correct weights or checkpoint") from error
+    tied = {name for name in missing if name.startswith("lm_head") and model.config.tie_word_embeddings}
+    if unknown or set(missing) - tied:
+        raise AlmError(
+            f"got backbone checkpoint {folder}, which {'has' if unknown else 'lacks'} {[*unknown, *missing][0]}", "the weights of this network", "correct weights or checkpoint"
+        )
 
 
 def _with_lora(model: Any, folder: Path) -> Any:

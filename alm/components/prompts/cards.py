@@ -22,7 +22,10 @@ class SpeechGptOptions:
     """Attributes:
     system: what stands before every conversation.
     learn_human: the loss covers the human's turn too, as in the script that SpeechGPT's authors released; False learns answers alone.
+    ask_as_released: a prompt is spaced as in the authors' inference script, `[Human]: question <eoh>. [SpeechGPT]: `, which is not
+        quite how their data are.
     """
 
     system: str = ""
     learn_human: bool = False
+    ask_as_released: bool = False

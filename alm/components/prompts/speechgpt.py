@@ -8,6 +8,8 @@ and a dialogue, which has no instruction and may go by its chain of modality:
 
     [Human]: <sosp><661><987><eosp><eoh>. [SpeechGPT]: what is said; [ta] the answer; [ua] <sosp><12><7><eosp><eoa>.
 
+Speech or text as it is, which the first stage learns from, stands alone: `<sosp><661><987><eosp>`.
+
 Units, `<sosp>`, `<eosp>`, `[Human]`, `[SpeechGPT]`, `<eoh>` and `<eos>` are ids of their own; `<eoa>`, `[ta]` and `[ua]` are text. A piece
 of text has the space before it in its ids, as everywhere.
 """
@@ -43,8 +45,11 @@ class SpeechGptFormat:
 
     def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
         writer = SequenceWriter(vocabulary)
-        writer.text(self.options.system, "tag", learn=False)
-        self._human(writer, sample, learn=self.options.learn_human)
+        if _stands_alone(sample):
+            writer.ids([vocabulary.end_id], "end", learn=False)
+        else:
+            writer.text(self.options.system, "tag", learn=False)
+            self._human(writer, sample, learn=self.options.learn_human)
         _answer(writer, sample)
         writer.ids([vocabulary.end_id], "end", learn=True)
         return writer.sequence()
@@ -52,29 +57,35 @@ class SpeechGptFormat:
     def line(self, sample: Sample) -> dict[str, str]:
         """The sample as an object of SpeechInstruct's JSON lines: `prefix` and `plain_text`."""
         writer = LineWriter()
-        self._human(writer, sample, learn=False)
+        if not _stands_alone(sample):
+            self._human(writer, sample, learn=False)
         _answer(writer, sample)
         return {"prefix": self.options.system, "plain_text": "".join(writer.written)}
 
     def prompt(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
         writer = SequenceWriter(vocabulary)
+        if _stands_alone(sample):
+            writer.ids([vocabulary.end_id], "end", learn=False)
+            return writer.sequence()
         writer.text(self.options.system, "tag", learn=False)
-        self._human(writer, sample, learn=False)
+        self._human(writer, sample, learn=False, as_released=self.options.ask_as_released)
+        if self.options.ask_as_released:
+            writer.text(" ", "tag", learn=False)
         return writer.sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
         """One span an output: text until the marker of what follows, units between their tags."""
         rules = []
-        markers = [MORE[emit.modality] for emit in sample.emits[1:]] + [END_OF_ANSWER]
+        markers = [vocabulary.text_ids(MORE[emit.modality]) for emit in sample.emits[1:]] + [_end(sample, vocabulary)]
         opening: list[int] = []
         for index, (emit, marker) in enumerate(zip(sample.emits, markers, strict=True)):
             again: dict[str, Any] = {"renders": sample.rendered(index), "language": emit.language}
             if emit.modality == "audio":
-                opening = [*opening, *vocabulary.text_ids(" "), vocabulary.tag_id(SPEECH)]
+                opening = [*opening, *(vocabulary.text_ids(" ") if self._is_spaced(sample, index) else ()), vocabulary.tag_id(SPEECH)]
                 rules.append(SpanRule("units", vocabulary.tag_id(END_OF_SPEECH), vocabulary.unit_positions(MAX_AUDIO_S), 2, opening=tuple(opening), **again))
-                opening = vocabulary.text_ids(marker)
+                opening = marker
             else:
-                stop, *rest = vocabulary.text_ids(marker)
+                stop, *rest = marker
                 rules.append(SpanRule("text", stop, MAX_TEXT_IDS, stop_rest=tuple(rest), opening=tuple(opening), **again))
                 opening = []
         return rules
@@ -83,14 +94,20 @@ class SpeechGptFormat:
         pieces = pieces_of(ids, self.plan(sample, vocabulary))
         return [Segment(_read(emit, piece, vocabulary), True, emit.language, says=emit.says) for emit, piece in zip(sample.emits, pieces, strict=False)]
 
-    def _human(self, writer: Writer, sample: Sample, *, learn: bool) -> None:
+    def _is_spaced(self, sample: Sample, index: int) -> bool:
+        """Whether a space comes before the speech that is emitted: not of one that stands alone, nor behind a prompt that ends in one."""
+        return index > 0 or not (_stands_alone(sample) or self.options.ask_as_released)
+
+    def _human(self, writer: Writer, sample: Sample, *, learn: bool, as_released: bool = False) -> None:
         """What is given, up to where the answer begins."""
         writer.tag(HUMAN, learn=learn)
         writer.text(f": {sample.instruction} {INPUT}" if sample.instruction else ":", "tag", learn=learn)
         for segment in (s for s in sample.segments() if not s.learn):
             _write(writer, replace(segment, learn=learn))
+        if as_released:
+            writer.text(" ", "tag", learn=learn)
         writer.tag(END_OF_HUMAN, learn=learn)
-        writer.text(" " if sample.instruction else ". ", "tag", learn=learn)
+        writer.text(" " if sample.instruction and not as_released else ". ", "tag", learn=learn)
         writer.tag(SPEECHGPT, learn=learn)
         writer.text(":", "tag", learn=learn)
 
@@ -131,19 +148,32 @@ class LineWriter:
             raise AlmError(f"got {type(content).__name__} in a line", "text or units", "hear units: set data.audio: units")
 
 
+def _stands_alone(sample: Sample) -> bool:
+    """Whether it is given nothing."""
+    return not any(not segment.learn for segment in sample.segments())
+
+
+def _end(sample: Sample, vocabulary: JointVocabulary) -> list[int]:
+    """What ends the last text."""
+    return [vocabulary.end_id] if _stands_alone(sample) else vocabulary.text_ids(END_OF_ANSWER)
+
+
 def _answer(writer: Writer, sample: Sample) -> None:
+    alone = _stands_alone(sample)
     for number, segment in enumerate(s for s in sample.segments() if s.learn):
         if number:
             writer.text(MORE[segment.modality], "tag", learn=True)
-        _write(writer, segment)
-    writer.text(END_OF_ANSWER + (" " if sample.instruction else "."), "end", learn=True)
+        _write(writer, segment, spaced=not alone or number > 0)
+    if not alone:
+        writer.text(END_OF_ANSWER + (" " if sample.instruction else "."), "end", learn=True)
 
 
-def _write(writer: Writer, segment: Segment) -> None:
+def _write(writer: Writer, segment: Segment, *, spaced: bool = True) -> None:
     if segment.modality != "audio":
         writer.segment(segment)
         return
-    writer.text(" ", "tag", learn=segment.learn)
+    if spaced:
+        writer.text(" ", "tag", learn=segment.learn)
     writer.tag(SPEECH, learn=segment.learn)
     writer.segment(segment)
     writer.tag(END_OF_SPEECH, learn=segment.learn)

@@ -36,4 +36,6 @@ TASKS = (
         "spoken dialogue by the chain of modality: transcript, answer, speech",
         pairing="reply",
     ),
+    TaskCard("CHAT-COM-T", ("source.audio",), ("source.text", "target.text"), ("rouge_l", "bleu"), "the chain from speech to text: transcript, answer", pairing="reply"),
+    TaskCard("CHAT-COM-A", ("source.text",), ("target.text", "target.audio"), ("asr_wer",), "the chain from text to speech: answer, speech", pairing="reply"),
 )

@@ -1,4 +1,4 @@
-"""Tasks on what is said: those of AudioPaLM (arXiv 2306.12925), speech continuation (GSLM, arXiv 2102.01192), and edits of speech."""
+"""Tasks on what is said: those of AudioPaLM (arXiv 2306.12925), speech as it is and its continuation (GSLM, arXiv 2102.01192), edits of speech."""
 
 from alm.api.cards import TaskCard
 
@@ -51,6 +51,8 @@ TASKS = (
         "speech to speech translation",
         ("Say this in {target}.", "Translate this {source} speech into {target} speech.", "Repeat what you hear, in {target}."),
     ),
+    TaskCard("TEXT", (), ("source.text",), (), "text as it is: what a language model learns from", ("Write a sentence.", "Write anything in {source}.")),
+    TaskCard("SPEECH", (), ("source.audio",), ("dnsmos",), "speech as it is: what a model of units learns from", ("Say something.", "Say anything in {source}.")),
     TaskCard(
         "CONTINUE",
         ("source.audio.head",),

@@ -34,9 +34,11 @@ class PromptsCorpus:
 
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
+    from alm_prompts.dialogues import DialoguesCorpus
     from alm_prompts.questions import QuestionsCorpus, QuestionsOptions, questions_card
 
     register("prompts", lambda options, context: PromptsCorpus(), CARD)
+    register("prompts-dialogues", lambda options, context: DialoguesCorpus(CARD), CARD)
     register("prompts-questions", QuestionsCorpus, questions_card, QuestionsOptions)
 
 
