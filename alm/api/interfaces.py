@@ -121,7 +121,11 @@ class Backbone(Protocol):
         ...
 
     def hidden(self, embeddings: Tensor, mask: Tensor | None = None, cache: Any = None) -> Tensor:
-        """embeddings [B, S, D], mask [B, S_total] bool -> hidden states [B, S, D]; appends to `cache` if given."""
+        """embeddings [B, S, D] -> hidden states [B, S, D]; appends to `cache` if given.
+
+        Args:
+            mask: which positions are no padding, [B, S_total] bool; or which each one sees, earlier or later, [B, S, S_total] bool.
+        """
         ...
 
     def scores(self, hidden: Tensor) -> Tensor:

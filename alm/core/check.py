@@ -16,6 +16,8 @@ Problem = tuple[str, str, str]  # got, wanted, fix
 NEEDS = {
     "lm": ("backbone", "prompt"),
     "dpo": ("backbone", "prompt"),
+    "masked-lm": ("backbone", "prompt"),
+    "denoise": ("backbone", "prompt"),
     "ctc": ("encoder",),
     "kmeans": ("tokenizer",),
     "bpe": (),
@@ -100,7 +102,7 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 f"the {pieces} pieces of the backbone's text tokenizer",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
-    if "tokenizer" in cards and objective in ("lm", "dpo"):
+    if "tokenizer" in cards and "backbone" in NEEDS[objective]:
         yield from _layout_fits(parts, cards["tokenizer"].codebooks)
     if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
         yield (

@@ -43,7 +43,11 @@ def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> 
     state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone() for name, value in state.items()}
     save_file(state, folder / MODEL_FILE)
     model.vocabulary.save(folder)
-    copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in parts.recipe.parts.items()}
+    kept = parts.recipe.parts
+    if not _holds_lora(model.backbone):  # all weights are in the file: where they started is no longer needed
+        start = {key: value for key, value in kept["backbone"].options.items() if key != "checkpoint"}
+        kept = {**kept, "backbone": PartConfig(kept["backbone"].use, start)}
+    copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in kept.items()}
     train = dataclasses.replace(parts.recipe.train, init="")  # where training started is not there on another machine
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
 
@@ -84,12 +88,17 @@ NEW_ROWS_KEY = "backbone.new_rows"
 def trained_state(backbone: Any, vocabulary: JointVocabulary) -> dict[str, Any]:
     """What must be kept of a backbone: all of it, or under LoRA the adapters and the new rows."""
     state = backbone.state_dict(keep_vars=True)
-    if not getattr(backbone, "freeze_text_rows", False):
+    if not _holds_lora(backbone):
         seen: dict[int, str] = {}
         return {n: v for n, v in state.items() if seen.setdefault(v.data_ptr(), n) == n}  # tied rows once
     table = backbone.model.get_input_embeddings().weight
     kept = {n: v for n, v in state.items() if "lora_" in n}
     return {**kept, "new_rows": table[vocabulary.blocks[0].size :]}
+
+
+def _holds_lora(backbone: Any) -> bool:
+    """Whether only adapters and new rows are trained."""
+    return bool(getattr(backbone, "freeze_text_rows", False))
 
 
 def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path) -> PartConfig:

@@ -19,7 +19,7 @@ from alm.api.errors import AlmError, UnknownNameError
 from alm.api.types import Utterance
 from alm.core.plugins import Registry, did_you_mean, registry
 
-OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "dpo")
+OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "dpo", "masked-lm", "denoise")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")

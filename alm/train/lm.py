@@ -5,6 +5,8 @@ Scores are computed for learnt positions alone, so the cost of a large vocabular
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,7 @@ from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.interfaces import SampleCorpus
 from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
+from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import load_state, save_checkpoint
 from alm.core.parts import Parts
@@ -44,6 +47,7 @@ class Batch:
     heard_spans: dict[int, list[slice]] = field(default_factory=dict)  # row -> where `heard` is True
     guides: list[Guide] = field(default_factory=list)
     more: Tensor | None = None  # [B, S, K - 1] int64: further codebooks at the same position, -1 where there is none
+    lengths: Tensor | None = None  # [B] int64
 
 
 def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]] | None = None, guides: list[Guide] | None = None) -> Batch:
@@ -59,7 +63,8 @@ def collate(items: list[tuple[int, Sequence]], transcripts: dict[int, list[int]]
     slots = [(row, slot) for row, (_, s) in enumerate(items) for slot in s.slots]
     streams = [s.more for _, s in items if s.more is not None]
     more = pad_sequence(streams, batch_first=True, padding_value=-1) if streams else None
-    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, spans, guides or [], more)
+    lengths = torch.tensor([len(s) for _, s in items])
+    return Batch(ids, learn, heard, slots, [task for task, _ in items], transcripts or {}, spans, guides or [], more, lengths)
 
 
 class LanguageModelTraining(pl.LightningModule):
@@ -247,13 +252,23 @@ def transcript(sample: Sample) -> str:
     return first.content if isinstance(first.content, str) and first.renders(given[0]) else ""
 
 
-def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTraining, Any, Any]:
-    """The module and its loaders."""
+Change = Callable[[Sequence, JointVocabulary, random.Random], Sequence]
+
+
+def build(
+    parts: Parts, options: LmOptions, track: Any, training: type[LanguageModelTraining] = LanguageModelTraining, change: Change | None = None
+) -> tuple[LanguageModelTraining, Any, Any]:
+    """The module and its loaders.
+
+    Args:
+        training: the module, for objectives that differ in their loss.
+        change: made of each sequence, anew each time but for validation, for objectives that differ in what is learnt.
+    """
     config = parts.recipe
     model = assemble(parts)
     if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
         model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
-    module = LanguageModelTraining(model, parts, options)
+    module = training(model, parts, options)
     if options.unit_rows == "codebook":
         start_rows_from_codebook(model, parts.load("tokenizer"))
     elif options.unit_rows == "labels":
@@ -262,14 +277,18 @@ def build(parts: Parts, options: LmOptions, track: Any) -> tuple[LanguageModelTr
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))
 
-    def encoded(drawn: list[tuple[int, Sample]]) -> Batch:
+    chance = random.Random(config.train.seed)
+
+    def encoded(drawn: list[tuple[int, Sample]], chance: random.Random = chance) -> Batch:
         transcripts = {row: model.vocabulary.text_ids(" " + text) for row, (_, sample) in enumerate(drawn) if options.ctc_weight and (text := transcript(sample))}
         sequences = [prompt.encode(sample, model.vocabulary) for _, sample in drawn]
+        if change is not None:
+            sequences = [change(sequence, model.vocabulary, chance) for sequence in sequences]
         guides = [guide for row, (_, sample) in enumerate(drawn) for guide in guides_of(row, sample, sequences[row])] if options.guide_weight else []
         return collate([(task, sequence) for (task, _), sequence in zip(drawn, sequences, strict=True)], transcripts, guides)
 
     size, seed = config.data.batch_positions, config.train.seed
     train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)
     validation_batches = MixtureBatches(validation, size, 0, shuffle=False) if validation.entries else []
-    validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=encoded)
+    validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=lambda drawn: encoded(drawn, random.Random(0)))
     return module, train_loader, validation_loader

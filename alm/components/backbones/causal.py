@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.components.backbones.cards import HfOptions, LlamaOptions, gguf_file, hf_card, llama_card
+from alm.components.backbones.cards import HfOptions, LlamaOptions, StartOptions, gguf_file, hf_card, llama_card
 
 PREFIX = "backbone.model."  # of its weights in a checkpoint of alm
 
@@ -56,11 +56,13 @@ class CausalBackbone(nn.Module):
 
     def hidden(self, embeddings: Tensor, mask: Tensor | None = None, cache: Any = None) -> Tensor:
         positions = None
-        if mask is not None:
+        if mask is not None and mask.dim() == 3:
+            mask = embeddings.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(embeddings.dtype).min)[:, None]
+        elif mask is not None:
             positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -embeddings.shape[1] :]
         output = self.model.base_model(
             inputs_embeds=embeddings,
-            attention_mask=None if mask is None or bool(mask.all()) else mask.long(),
+            attention_mask=mask if mask is None or mask.dim() == 4 else None if bool(mask.all()) else mask.long(),
             position_ids=positions,
             cache=cache,
             use_cache=cache is not None,
@@ -94,7 +96,7 @@ def load_llama(options: LlamaOptions, context: LoadContext) -> CausalBackbone:
         eos_token_id=text_tokenizer.eos_token_id,
     )
     scale = options.hidden_size**0.5 if options.scale_embeddings else 1.0
-    return CausalBackbone(LlamaForCausalLM(config), text_tokenizer, llama_card(options, context), scale=scale)
+    return _started(LlamaForCausalLM(config), text_tokenizer, llama_card(options, context), options, context, scale=scale)
 
 
 def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
@@ -106,21 +108,30 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **extra), dtype=torch.float32)
     else:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
-    if options.checkpoint:
-        _take_checkpoint(model, context.folders(options.checkpoint)[0])
     if options.lora:
         model = _with_lora(model, context.folders(options.lora)[0])
+    return _started(model, text_tokenizer, hf_card(options, context), options, context, new_rows=options.new_rows)
+
+
+def _started(model: Any, text_tokenizer: Any, card: BackboneCard, options: StartOptions, context: LoadContext, *, new_rows: str = "normal", scale: float = 1.0) -> CausalBackbone:
+    """The network with a checkpoint's weights and with LoRA, where the options want them.
+
+    Raises:
+        AlmError: a checkpoint that does not fit, or LoRA for rows that are not tied.
+    """
+    if options.checkpoint:
+        _take_checkpoint(model, context.folders(options.checkpoint)[0])
+        new_rows = "normal"  # those of the checkpoint are to stay
     if options.lora_rank:
         from peft import LoraConfig, inject_adapter_in_model
 
+        if not model.config.tie_word_embeddings:
+            raise AlmError("got LoRA for a model whose input and output rows are not tied", "tied rows", "train the whole model: lora_rank: 0")
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules=list(options.lora_targets) or "all-linear")
         model = inject_adapter_in_model(config, model)
-        if not model.config.tie_word_embeddings:
-            raise AlmError("got LoRA for a model whose input and output rows are not tied", "tied rows", "train the whole model: lora_rank: 0")
-    card = hf_card(options, context)
-    return CausalBackbone(model, text_tokenizer, card, new_rows="kept" if options.checkpoint else options.new_rows, freeze_text_rows=bool(options.lora_rank))
+    return CausalBackbone(model, text_tokenizer, card, new_rows=new_rows, freeze_text_rows=bool(options.lora_rank), scale=scale)
 
 
 def _take_checkpoint(model: Any, folder: Path) -> None:
