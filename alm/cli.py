@@ -317,6 +317,24 @@ def evaluate(
 
 
 @app.command()
+def perplexity(
+    model: Annotated[str, typer.Argument(help="A registered model, a checkpoint folder, or a recipe whose backbone is pretrained.")],
+    texts: Annotated[Path | None, typer.Argument(help="A file with a text a line; the transcripts of the model's test split if left out.")] = None,
+    language: str = "en",
+    as_json: Json = False,
+) -> None:
+    """How well a model predicts text, a line at a time: what it keeps of its language, before and after it learns to hear."""
+    from alm.core.likelihood import perplexity as measured
+
+    if texts is not None and not texts.is_file():
+        raise AlmError(f"got texts {texts}, which is not a file", "a file with a text a line", "check the path")
+    pipeline = _load(model)
+    lines = texts.read_text().splitlines() if texts else [u.text for u in pipeline.parts.utterances("test") if u.language == language]
+    value = measured(pipeline, lines, language)
+    print(json.dumps({"perplexity": value, "texts": len(lines)}) if as_json else f"{value:.2f} on {len(lines)} texts")
+
+
+@app.command()
 def prefer(
     model: str,
     task: str,
