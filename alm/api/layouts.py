@@ -24,9 +24,12 @@ class CodebookLayout:
     """Attributes:
     delays: of each codebook, in positions; a position then holds a code of every codebook. () for flattened: K positions
         a frame, one code each.
+    turns: ids of text and frames of speech that take turns where an answer's text is spoken: (13, 26) as GLM-4-Voice (arXiv 2412.02612),
+        (3, 10) as LLaMA-Omni 2 (arXiv 2505.02625). () for one after the other.
     """
 
     delays: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
 
     @property
     def streams(self) -> int:
@@ -64,16 +67,18 @@ class CodebookLayout:
         return torch.stack([rows[delay : delay + frames, book] for book, delay in enumerate(self.delays)])
 
 
-def make_layout(kind: str, codebooks: int, delays: Many[int] = ()) -> CodebookLayout:
+def make_layout(kind: str, codebooks: int, delays: Many[int] = (), turns: Many[int] = ()) -> CodebookLayout:
     """A layout by name, for so many codebooks; one codebook is always flattened.
 
     Args:
         kind: flattened, parallel (no delays), delayed (0, 1, 2, ...: MusicGen) or first-ahead (0, 1, 1, ...: Moshi).
         delays: of each codebook, in place of those of `delayed`.
+        turns: as CodebookLayout's.
 
     Raises:
         UnknownNameError: another kind.
-        AlmError: delays that are not one a codebook, negative, or that do not let the first codebook come first.
+        AlmError: delays that are not one a codebook, negative, or that do not let the first codebook come first; turns that are no two
+            numbers above 0, or that go with codebooks side by side.
     """
     if kind not in LAYOUTS:
         raise UnknownNameError(f"got layout {kind!r}", "a layout of codebooks", f"one of: {', '.join(LAYOUTS)}")
@@ -81,7 +86,11 @@ def make_layout(kind: str, codebooks: int, delays: Many[int] = ()) -> CodebookLa
         raise AlmError(f"got delays for layout {kind!r}", "layout delayed", "write kind: delayed, or leave the delays out")
     if delays and (len(delays) != codebooks or min(delays) < 0 or delays[0] != 0):
         raise AlmError(f"got delays {list(delays)} for {codebooks} codebooks", "one a codebook, none below 0, the first one 0", "correct layout.delays")
+    if turns and (len(turns) != 2 or min(turns) < 1):
+        raise AlmError(f"got turns {list(turns)}", "ids of text and frames of speech, each 1 or more", "write for instance turns: [13, 26]")
+    if turns and kind != "flattened" and codebooks > 1:
+        raise AlmError(f"got turns for layout {kind!r}", "codes one after another", "write kind: flattened, or leave the turns out")
     if kind == "flattened" or codebooks < 2:
-        return CodebookLayout()
+        return CodebookLayout((), tuple(turns))
     known = {"parallel": [0] * codebooks, "delayed": list(delays) or list(range(codebooks)), "first-ahead": [0] + [1] * (codebooks - 1)}
     return CodebookLayout(tuple(known[kind]))

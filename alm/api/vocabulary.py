@@ -50,6 +50,9 @@ class SpanRule:
         renders: what the span says again in the other modality: GIVEN for the input (a transcript), the index of an earlier
             span of the plan (speech of a text just emitted), None for neither (a translation). Decoders may go by it.
         language: of the span, ISO 639-1, or "".
+        turn: how many ids it has at a time, where it and another take turns; 0 where it is emitted whole. When one of the two has ended, the
+            other goes on to its end.
+        partner: the other one's place in the plan, counted from its own: 1 or -1.
     """
 
     kind: Literal["text", "units"]
@@ -60,6 +63,8 @@ class SpanRule:
     language: str = ""
     stop_rest: tuple[int, ...] = ()
     opening: tuple[int, ...] = ()
+    turn: int = 0
+    partner: int = 0
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -73,26 +78,42 @@ class SpanRule:
 
 @dataclass
 class PlanReader:
-    """Emitted ids, span by span of a plan. What the generation loop goes by, and what a format decodes with."""
+    """Emitted ids, span by span of a plan. What the generation loop goes by, and what a format decodes with.
+
+    Attributes:
+        rule: the span that comes next; `at` the one to which the last ids belong, opening and end included.
+        pieces: the emitted ids by span, without openings and ends.
+        closed: which spans have ended.
+        forced: what comes next, whatever the model would choose.
+    """
 
     plan: Many[SpanRule]
     rule: int = 0
-    position: int = 0  # within the span
+    at: int = 0
     emitted: list[int] = field(default_factory=list)
-    pieces: list[list[int]] = field(default_factory=lambda: [[]])  # the emitted ids by span, without openings and ends
-    forced: list[int] = field(default_factory=list)  # what comes next, whatever the model would choose
+    pieces: list[list[int]] = field(init=False)
+    closed: list[bool] = field(init=False)
+    forced: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.forced = list(self.plan[0].opening) if self.plan else []
+        self.pieces, self.closed = [[] for _ in self.plan], [False] * len(self.plan)
+        self._positions, self._turn = [0] * len(self.plan), 0
+        self._enter(0)
 
     @property
     def done(self) -> bool:
         return self.rule >= len(self.plan)
 
+    @property
+    def position(self) -> int:
+        """Within the span that comes next."""
+        return 0 if self.done else self._positions[self.rule]
+
     def advance(self, chosen: Many[int]) -> bool:
         """Takes the ids of one position; returns whether they ended the span."""
         self.emitted += chosen
-        rule, piece = self.plan[self.rule], self.pieces[-1]
+        self.at = self.rule
+        rule, piece = self.plan[self.rule], self.pieces[self.rule]
         if self.forced and not self.position:
             del self.forced[0]
             return False
@@ -101,19 +122,29 @@ class PlanReader:
         stop = rule.stop_ids
         if piece[-len(stop) :] == list(stop):
             del piece[-len(stop) :]
-            self.rule, self.position = self.rule + 1, 0
-            self.pieces.append([])
-            self.forced = [] if self.done else list(self.plan[self.rule].opening)
+            self.closed[self.rule] = True
+            self._enter(self.rule + rule.partner if self._waits(rule) else self.closed.index(False) if False in self.closed else len(self.plan))
             return True
-        self.position += 1
+        self._positions[self.rule] += 1
+        self._turn += 1
         if self.position >= rule.max_ids and len(stop) > 1 and not self.forced:
             self.forced = list(stop)
+        elif rule.turn and self._turn >= rule.turn and self._waits(rule):
+            self._enter(self.rule + rule.partner)
         return False
+
+    def _waits(self, rule: SpanRule) -> bool:
+        """Whether the present span has a partner that has not ended."""
+        return rule.turn > 0 and not self.closed[self.rule + rule.partner]
+
+    def _enter(self, rule: int) -> None:
+        self.rule, self._turn = rule, 0
+        self.forced = list(self.plan[rule].opening) if not self.done and not self.position else []
 
     def settled(self, span: int) -> list[int]:
         """The ids of a span without those at its end that may turn out to be the beginning of what ends it."""
         piece = self.pieces[span]
-        if span != self.rule or self.done:
+        if self.closed[span]:
             return piece
         stop = self.plan[span].stop_ids
         held = next((size for size in range(len(stop) - 1, 0, -1) if piece[-size:] == list(stop[:size])), 0)
@@ -127,7 +158,7 @@ def pieces_of(ids: Many[int], plan: Many[SpanRule]) -> list[list[int]]:
         if reader.done:
             break
         reader.advance([index])
-    return reader.pieces[: len(plan)]
+    return reader.pieces
 
 
 class JointVocabulary:
@@ -271,6 +302,12 @@ class JointVocabulary:
     def unit_positions(self, seconds: float) -> int:
         """Positions that so much sound takes."""
         return self.layout.positions(round(seconds * self.frame_rate_hz), max(1, len(self.unit_blocks)))
+
+    @property
+    def turn_ids(self) -> tuple[int, int]:
+        """Ids of text and of units that take turns, by the layout; whole frames."""
+        text, frames = self.layout.turns
+        return text, frames * max(1, len(self.unit_blocks))
 
     def units(self, ids: Many[int]) -> Units:
         """Units of emitted ids, those of a position one after another; a last frame that is not whole is dropped."""

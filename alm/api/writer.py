@@ -33,6 +33,23 @@ class SequenceWriter:
         if text:
             self.ids(self.vocabulary.text_ids(text), kind, learn=learn)
 
+    def by_turns(self, text: Segment, speech: Segment, end: Many[int]) -> None:
+        """A text and its speech as the layout lets them take turns, each closed by `end`; when one is closed, the other goes on."""
+        assert isinstance(text.content, str)
+        assert isinstance(speech.content, Units)
+        ids = self.vocabulary.text_ids(" " + text.content), self.vocabulary.unit_rows(speech.content)[:, 0].tolist()
+        left = [[*ids[0], *end], [*ids[1], *end]]
+        kinds: tuple[Kind, Kind] = ("text", "units")
+        which = 0
+        while left[0] or left[1]:
+            turn = self.vocabulary.turn_ids[which] if left[1 - which] else len(left[which])
+            now, left[which] = left[which][:turn], left[which][turn:]
+            content = len(now) - (0 if left[which] else len(end))
+            for part, kind in ((now[:content], kinds[which]), (now[content:], "end")):
+                if part:
+                    self.ids(part, kind, learn=text.learn)
+            which = 1 - which if left[1 - which] else which
+
     def tag(self, tag: str, *, learn: bool) -> None:
         """A tag that has an id of its own."""
         self.ids([self.vocabulary.tag_id(tag)], "tag", learn=learn)

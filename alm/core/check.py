@@ -103,7 +103,7 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
     if "tokenizer" in cards and "backbone" in NEEDS[objective]:
-        yield from _layout_fits(parts, cards["tokenizer"].codebooks)
+        yield from _layout_fits(parts, cards["tokenizer"].codebooks, cards)
     if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
         yield (
             f"got front end {recipe.part('frontend').use!r} writing {cards['frontend'].symbols} beside a decoder that holds units to letters",
@@ -114,13 +114,15 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         yield from _task_fits(parts, task, cards)
 
 
-def _layout_fits(parts: Parts, codebooks: int) -> Iterator[Problem]:
+def _layout_fits(parts: Parts, codebooks: int, cards: dict[str, Any]) -> Iterator[Problem]:
     layout = parts.recipe.layout
     try:
-        made = make_layout(layout.kind, codebooks, layout.delays)
+        made = make_layout(layout.kind, codebooks, layout.delays, layout.turns)
     except AlmError as error:
         yield error.got, error.wanted, error.fix
         return
+    if layout.turns and "prompt" in cards and not cards["prompt"].takes_turns:
+        yield f"got layout.turns for prompt format {parts.recipe.parts['prompt'].use!r}", "one that can write text and speech by turns, such as audiopalm", "leave layout.turns out"
     if layout.depth_layers and not made.delays:
         yield f"got layout.depth_layers {layout.depth_layers} for {codebooks} codebooks one after another", "codebooks side by side", "write layout.kind: parallel or first-ahead"
     if layout.depth_layers < 0 or layout.depth_size < 4 or layout.depth_size % 4:

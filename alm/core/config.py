@@ -109,12 +109,15 @@ class LayoutConfig:
     Attributes:
         kind: flattened, parallel, delayed or first-ahead.
         delays: of each codebook for `delayed`, in place of 0, 1, 2, ...
+        turns: ids of text and frames of speech that take turns where an answer's text is spoken, such as [13, 26]; [] for one after the
+            other.
         depth_layers, depth_size: of the transformer that chooses the codes of a position one after another; 0 layers choose them
             all at once.
     """
 
     kind: str = "flattened"
     delays: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
     depth_layers: int = 0
     depth_size: int = 128
 

@@ -9,7 +9,7 @@ randomness. A decoder that can follow is given what a span says again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,23 +30,24 @@ class Progress(PlanReader):
 
     said: Said = None
     ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
-    decoder: Decoder | None = None  # of the span that is being emitted
+    deciders: dict[int, Decoder] = field(default_factory=dict)  # of each span that was begun
 
     def advance(self, chosen: Many[int]) -> bool:
         ended = super().advance(chosen)
         if ended:
-            self.ended, self.decoder = 0, None
+            self.ended = 0
         return ended
 
     def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
         """The decoder of the present span: one that follows what the span says again, where there is such a one."""
-        if self.decoder is None:
+        if self.rule not in self.deciders:
             rule = self.plan[self.rule]
-            self.decoder = decoders[rule.kind]
+            decoder = decoders[rule.kind]
             said = None if rule.renders is None else self.said if rule.renders == GIVEN else self.pieces[rule.renders]
-            if said is not None and isinstance(self.decoder, FollowingDecoder):
-                self.decoder = self.decoder.follow(said, rule, vocabulary) or self.decoder
-        return self.decoder
+            if said is not None and isinstance(decoder, FollowingDecoder):
+                decoder = decoder.follow(said, rule, vocabulary) or decoder
+            self.deciders[self.rule] = decoder
+        return self.deciders[self.rule]
 
 
 @torch.inference_mode()

@@ -238,8 +238,7 @@ class Pipeline:
         for _ in generate_steps(model.backbone, embeddings, [progress], model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
             clock.spent(stage)
             stage = "decode"
-            ended = progress.position == 0  # by its stop id, which opened the next span
-            span = progress.rule - ended
+            span, ended = progress.at, progress.closed[progress.at]
             if plan[span].kind == "text":
                 text = model.vocabulary.text(progress.settled(span))
                 if len(text) > len(written[span]) and (ended or not text.endswith(UNFINISHED)):

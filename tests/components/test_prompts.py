@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from alm.api.cards import TaskCard, TokenizerCard
 from alm.api.errors import AlmError
+from alm.api.layouts import make_layout
 from alm.api.tasks import DeclaredTask
 from alm.api.types import AudioFile, Mark, Sample, Segment, Turn, Units, Utterance
 from alm.api.vocabulary import JointVocabulary, PlanReader, pieces_of
@@ -119,6 +120,34 @@ def test_a_speechgpt_prompt_spaced_as_released():
         sample = made(DeclaredTask(dataclasses.replace(BY_TAG[tag], instructions=())), {}, target=True)
         assert vocabulary.spelt(prompt.prompt(sample, vocabulary).ids.tolist()) == f"[Human]: {question} <eoh>. [SpeechGPT]: "
         assert vocabulary.spelt(list(prompt.plan(sample, vocabulary)[0].opening)) == opening
+
+
+def test_text_and_speech_take_turns():
+    """So many ids of text, so many frames; when one has ended, the other goes on. Only speech that says the text is so written."""
+    layout = make_layout("flattened", 1, turns=(4, 2))
+    vocabulary = JointVocabulary(fake_text_tokenizer(), CARD, layout)
+
+    def spoken(codes: tuple[int, ...], tags: str = "CHAT-TA SENTIMENT") -> Sample:
+        sample = made(DeclaredTask(*(BY_TAG[tag] for tag in tags.split())), {"sentiment": "fine"}, target=True)
+        filled = [dataclasses.replace(s, content=units(*codes)) if s.learn and isinstance(s.content, Units) else s for s in sample.segments()]
+        return dataclasses.replace(sample, turns=(sample.turns[0], Turn("assistant", tuple(filled[1:]))))
+
+    head = "[CHAT-TA SENTIMENT English]<661><987>\n"
+    for codes, expected in (
+        ((1, 2, 3, 4, 5), " hol<1><2>a\n<3><4><5>\n fine\n"),
+        ((1, 2), " hol<1><2>a\n\n fine\n"),
+        ((1,), " hol<1>\na\n fine\n"),
+    ):
+        sample = spoken(codes)
+        sequence = AUDIOPALM.encode(sample, vocabulary)
+        assert vocabulary.spelt(sequence.ids.tolist()) == head + expected + "<end>"
+        start = AUDIOPALM.prompt(sample, vocabulary)
+        text, speech, label = AUDIOPALM.decode(sequence.ids[len(start) :].tolist(), sample, vocabulary)
+        assert (text.content, speech.content.codes[0].tolist(), label.content) == ("hola", list(codes), "fine")
+        assert [span.kind for span in sequence.spans[3:6]] == ["text", "units", "end" if len(codes) == 1 else "text"]
+    assert vocabulary.spelt(AUDIOPALM.encode(spoken((1,), "ASR AST S2ST"), vocabulary).ids.tolist()).endswith("hello\n hol<1>\na\n<end>"), "the translation, not the transcript"
+    with pytest.raises(AlmError, match="each 1 or more"):
+        make_layout("flattened", 1, turns=(0, 2))
 
 
 LETTERS = st.text("abcdefghij klm<>;[]", min_size=1, max_size=30).map(str.strip).filter(bool)

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
 from alm.components.decoders.cards import SampleOptions
 from alm.components.decoders.stepwise import Greedy, Sample
 from alm.core.generate import generate
@@ -49,6 +49,24 @@ def test_plans_are_obeyed(spans, seed):
             assert all((first if i % 2 == 0 else second).start <= x < (first if i % 2 == 0 else second).start + 6 for i, x in enumerate(ids))
         else:
             assert all(x < first.start for x in ids)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))
+def test_spans_take_turns(text_turn, frames, seed):
+    """What is emitted by turns is what a format would have written of it: no turn is cut short but by an end."""
+    plan = [SpanRule("text", STOP, 12, turn=text_turn, partner=1), SpanRule("units", STOP, 20, 2, turn=2 * frames, partner=-1), SpanRule("text", STOP, 3)]
+    (emitted,) = generate(BACKBONE, embeddings(5, seed=seed), [plan], VOCABULARY, Sample(SampleOptions(temperature=2.0, top_p=1.0)), seed)
+    text, speech, last = pieces_of(emitted, plan)
+    left, expected, which = [[*text, STOP], [*speech, STOP]], [], 0
+    while left[0] or left[1]:
+        size = (text_turn, 2 * frames)[which] if left[1 - which] else 99
+        expected += left[which][:size]
+        left[which] = left[which][size:]
+        which = 1 - which if left[1 - which] else which
+    assert emitted == [*expected, *last, STOP]
+    assert 1 <= len(text) <= 12 and 2 <= len(speech) <= 20 and len(speech) % 2 == 0
+    assert all(index < VOCABULARY.unit_ids.start for index in text) and all(index in VOCABULARY.unit_ids for index in speech)
 
 
 def test_cached_steps_equal_whole_passes():

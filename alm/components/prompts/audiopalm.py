@@ -2,19 +2,21 @@
 
 AudioPaLM (arXiv 2306.12925) writes the task in front of the input, tokenized by the ordinary text tokenizer and without
 special tokens: `[ASR French]`, `[AST French English]`, and for combined tasks `[ASR AST S2ST French English]`. How the
-paper marks the end of a piece is not published; here it is a line break, and the text tokenizer's end token closes all.
+paper marks the end of a piece is not published; here it is a line break, and the text tokenizer's end token closes all. With a layout of
+turns, a text and the speech that says it are one piece: so many ids of the one, so many of the other, each closed by its own line break.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence as Many
 from typing import Any
 
 from alm.api.errors import UnknownNameError
 from alm.api.languages import LANGUAGES
 from alm.api.text import read_marks
-from alm.api.types import Sample, Segment, Sequence
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.types import Emit, Sample, Segment, Sequence
+from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import AUDIOPALM_CARD
 
@@ -42,10 +44,14 @@ class AudioPalmFormat:
         return f"[{' '.join([*sample.tags, *names])}]"
 
     def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
-        writer = self._written_prompt(sample, vocabulary)
-        for segment in (s for s in sample.segments() if s.learn):
-            writer.segment(segment)
-            writer.ids([vocabulary.separator_id], "end", learn=True)
+        writer, end = self._written_prompt(sample, vocabulary), [vocabulary.separator_id]
+        left = [s for s in sample.segments() if s.learn]
+        while left:
+            if _take_turns(left, vocabulary):
+                writer.by_turns(left.pop(0), left.pop(0), end)
+            else:
+                writer.segment(left.pop(0))
+                writer.ids(end, "end", learn=True)
         writer.ids([vocabulary.end_id], "end", learn=True)
         return writer.sequence()
 
@@ -55,9 +61,13 @@ class AudioPalmFormat:
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
         """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
         max_units = vocabulary.unit_positions(MAX_AUDIO_S)
-        rules = []
+        rules: list[SpanRule] = []
         for index, emit in enumerate(sample.emits):
-            again = {"renders": sample.rendered(index), "language": emit.language}
+            again: dict[str, Any] = {"renders": sample.rendered(index), "language": emit.language}
+            if rules and rules[-1].partner != -1 and _take_turns(sample.emits[index - 1 :], vocabulary):
+                text_turn, units_turn = vocabulary.turn_ids
+                rules[-1] = dataclasses.replace(rules[-1], turn=text_turn, partner=1)
+                again = {"language": emit.language, "turn": units_turn, "partner": -1}  # a text that is not whole yet cannot be followed
             if emit.modality == "audio":
                 rules.append(SpanRule("units", vocabulary.separator_id, max_units, min_ids=2, **again))
             else:
@@ -65,14 +75,8 @@ class AudioPalmFormat:
         return rules
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
-        pieces: list[list[int]] = [[]]
-        for index in ids:
-            if index == vocabulary.separator_id:
-                pieces.append([])
-            elif index != vocabulary.end_id:
-                pieces[-1].append(index)
         segments = []
-        for emit, piece in zip(sample.emits, pieces, strict=False):
+        for emit, piece in zip(sample.emits, pieces_of(ids, self.plan(sample, vocabulary)), strict=True):
             content: Any = vocabulary.units(piece) if emit.modality == "audio" else vocabulary.text(piece)
             content = read_marks(content) if emit.modality == "marks" else content
             segments.append(Segment(content, True, emit.language, says=emit.says))
@@ -85,3 +89,8 @@ class AudioPalmFormat:
             writer.segment(segment)
             writer.ids([vocabulary.separator_id], "end", learn=False)
         return writer
+
+
+def _take_turns(outputs: Many[Segment | Emit], vocabulary: JointVocabulary) -> bool:
+    """Whether the first two are a text and its speech, which the layout writes by turns."""
+    return bool(vocabulary.layout.turns) and len(outputs) > 1 and outputs[0].modality == "text" and outputs[1].renders(outputs[0])
