@@ -42,9 +42,12 @@ def units_html(units: Units) -> str:
 
 def result_html(result: Any) -> str:
     """Every emitted piece, the sequence with its spans coloured, and the player."""
+    from alm.api.text import marks_text
+
     rows = []
     for segment in result.segments:
-        shown = html.escape(segment.content) if isinstance(segment.content, str) else f"{segment.content.num_frames} units"
+        content = marks_text(segment.content) if isinstance(segment.content, tuple) else segment.content
+        shown = html.escape(content) if isinstance(content, str) else f"{content.num_frames} units"
         rows.append(f"<li><b>{html.escape(segment.language)}</b> {shown}</li>")
     sound = player_html(result.audio) if result.audio is not None else ""
     return f"<div><ol>{''.join(rows)}</ol>{sequence_html(result.spans)}{sound}</div>"
