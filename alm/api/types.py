@@ -153,6 +153,14 @@ class Units:
         """The units at a stretch of frames, or at frames by number [F'] int64, each with its duration."""
         return replace(self, codes=self.codes[:, frames], durations=None if self.durations is None else self.durations[frames])
 
+    def between(self, start_s: float, stop_s: float) -> Units:
+        """The units that begin within a stretch of the clip."""
+        import torch
+
+        lengths = torch.ones(self.num_frames, dtype=torch.int64) if self.durations is None else self.durations
+        begins = lengths.cumsum(0) - lengths
+        return self[(begins >= round(start_s * self.frame_rate_hz)) & (begins < round(stop_s * self.frame_rate_hz))]
+
     @staticmethod
     def join(clips: Many[Units]) -> Units:
         """Units of one tokenizer one after another.
@@ -225,7 +233,7 @@ class Segment:
         language: ISO 639-1, of what is said or written; "" of a label.
         says: whose words these are, "source" or "target": a text and a sound that say the same are each other's transcript. "" of
             what has no other form, such as a label.
-        part: "head" or "tail": the first or second half of the content's units.
+        part: "head" or "tail", the first or second half of the content's units; or those of a stretch in seconds, "0.32:1.10".
     """
 
     content: str | Marks | Audio | AudioFile | Units | Features

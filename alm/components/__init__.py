@@ -65,9 +65,11 @@ def register_prompt_formats(register: Callable[..., None]) -> None:
 @hookimpl
 def register_tasks(register: Callable[..., None]) -> None:
     from alm.components.tasks import TASKS
+    from alm.components.tasks.woven import CARD as WOVEN
 
     for card in TASKS:
         register(card.tag, card=card)
+    register("WOVEN", _late("tasks.woven", "load_woven"), WOVEN)
 
 
 @hookimpl

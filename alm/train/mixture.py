@@ -176,7 +176,7 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
         elif isinstance(segment.content, AudioFile):
             made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:
-                made = [half(units, segment.part) for units in made]
+                made = [part_of(units, segment.part) for units in made]
         return [dataclasses.replace(segment, content=content) for content in made]
 
     turns = tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)
@@ -206,8 +206,11 @@ def with_own_units(sample: Sample, parts: Parts) -> Sample:
     return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
 
 
-def half(units: Units, part: str) -> Units:
-    """The head or tail of units, as tasks that continue speech have it."""
+def part_of(units: Units, part: str) -> Units:
+    """The head or tail of units, as tasks that continue speech have it, or those of a stretch in seconds."""
+    if ":" in part:
+        start, stop = map(float, part.split(":"))
+        return units.between(start, stop)
     middle = round(units.num_frames * HEAD_SHARE)
     return units[:middle] if part == "head" else units[middle:]
 

@@ -38,16 +38,16 @@ def recipe(workspace, small_model) -> str:
     return write_recipe(
         workspace,
         "released",
-        f"""name: released
+        """name: released
 parts:
-  tokenizer: {{use: mfcc, clusters: 32, hop_samples: 640, codebook: 'run:units'}}
-  backbone: {{use: hf, weights: ''}}
-  prompt: {{use: speechgpt, ask_as_released: true}}
-  vocoder: {{use: unit-vocos, weights: 'run:vocoder'}}
+  tokenizer: {use: mfcc, clusters: 32, hop_samples: 640, codebook: 'run:units'}
+  backbone: {use: hf, weights: ''}
+  prompt: {use: speechgpt, ask_as_released: true}
+  vocoder: {use: unit-vocos, weights: 'run:vocoder'}
 data:
-  corpora: [{{use: prompts}}]
-  tasks: [{{use: CHAT}}, {{use: CHAT-T}}, {{use: CHAT-COM}}, {{use: CHAT-COM-A}}]
-train: {{objective: lm, steps: 1}}
+  corpora: [{use: prompts}]
+  tasks: [{use: CHAT}, {use: CHAT-T}, {use: CHAT-COM}, {use: CHAT-COM-A}]
+train: {objective: lm, steps: 1}
 """,
     )
 
@@ -89,7 +89,9 @@ def test_a_later_stage_starts_from_an_earlier_one(workspace, small_corpus, small
     from transformers import LlamaConfig, LlamaForCausalLM
 
     base, text = tmp_path / "base", fake_text_tokenizer()
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(base)
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(
+        base
+    )
     text.save_pretrained(base)
     first = write_recipe(
         workspace,
@@ -118,4 +120,4 @@ train: {{objective: lm, steps: 3, learning_rate: 1e-2, warmup_steps: 1, validate
     text_rows = slice(0, len(text))
     assert torch.equal(third_model.model.get_input_embeddings().weight[text_rows], second_model.model.get_input_embeddings().weight[text_rows])
     with pytest.raises(AlmError, match="trained as a whole"):
-        alm.load(str(folders[2]), [f"parts.backbone.checkpoint=dir:{base}"]).model
+        alm.load(str(folders[2]), [f"parts.backbone.checkpoint=dir:{base}"]).warm_up()
