@@ -106,7 +106,7 @@ class PromptFormatCard:
         languages: ISO 639-1 codes that it has names for; empty for a format that names none.
         added_tags: what it writes as ids of its own, in the order in which the vocabulary grows by them after the units.
         unit_token: how a text tokenizer that was extended for it names a unit, such as "<{}>".
-        takes_turns: it can write an answer's text and speech by turns (alm.api.layouts).
+        weaves: it can write an answer's text and speech by turns or side by side (alm.api.layouts).
         asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
     """
 
@@ -119,7 +119,7 @@ class PromptFormatCard:
     added_tags: tuple[str, ...] = ()
     unit_token: str = ""
     asks_in_words: bool = False
-    takes_turns: bool = False
+    weaves: bool = False
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None

@@ -26,10 +26,13 @@ class CodebookLayout:
         a frame, one code each.
     turns: ids of text and frames of speech that take turns where an answer's text is spoken: (13, 26) as GLM-4-Voice (arXiv 2412.02612),
         (3, 10) as LLaMA-Omni 2 (arXiv 2505.02625). () for one after the other.
+    text_beside: such a text stands at the same positions as its speech, an id beside a unit from the first on, and is over sooner:
+        Moshi's inner monologue, timed as Mini-Omni's (arXiv 2408.16725), which needs no alignment.
     """
 
     delays: tuple[int, ...] = ()
     turns: tuple[int, ...] = ()
+    text_beside: bool = False
 
     @property
     def streams(self) -> int:
@@ -67,18 +70,18 @@ class CodebookLayout:
         return torch.stack([rows[delay : delay + frames, book] for book, delay in enumerate(self.delays)])
 
 
-def make_layout(kind: str, codebooks: int, delays: Many[int] = (), turns: Many[int] = ()) -> CodebookLayout:
+def make_layout(kind: str, codebooks: int, delays: Many[int] = (), turns: Many[int] = (), text_beside: bool = False) -> CodebookLayout:
     """A layout by name, for so many codebooks; one codebook is always flattened.
 
     Args:
         kind: flattened, parallel (no delays), delayed (0, 1, 2, ...: MusicGen) or first-ahead (0, 1, 1, ...: Moshi).
         delays: of each codebook, in place of those of `delayed`.
-        turns: as CodebookLayout's.
+        turns, text_beside: as CodebookLayout's.
 
     Raises:
         UnknownNameError: another kind.
         AlmError: delays that are not one a codebook, negative, or that do not let the first codebook come first; turns that are no two
-            numbers above 0, or that go with codebooks side by side.
+            numbers above 0, or that go with codebooks side by side; text beside several codebooks, or beside and by turns.
     """
     if kind not in LAYOUTS:
         raise UnknownNameError(f"got layout {kind!r}", "a layout of codebooks", f"one of: {', '.join(LAYOUTS)}")
@@ -90,7 +93,9 @@ def make_layout(kind: str, codebooks: int, delays: Many[int] = (), turns: Many[i
         raise AlmError(f"got turns {list(turns)}", "ids of text and frames of speech, each 1 or more", "write for instance turns: [13, 26]")
     if turns and kind != "flattened" and codebooks > 1:
         raise AlmError(f"got turns for layout {kind!r}", "codes one after another", "write kind: flattened, or leave the turns out")
+    if text_beside and (turns or codebooks > 1):
+        raise AlmError(f"got text_beside with {'turns' if turns else f'{codebooks} codebooks'}", "one codebook, and no turns", "leave one of them out")
     if kind == "flattened" or codebooks < 2:
-        return CodebookLayout((), tuple(turns))
+        return CodebookLayout((), tuple(turns), text_beside)
     known = {"parallel": [0] * codebooks, "delayed": list(delays) or list(range(codebooks)), "first-ahead": [0] + [1] * (codebooks - 1)}
     return CodebookLayout(tuple(known[kind]))

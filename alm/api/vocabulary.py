@@ -53,6 +53,7 @@ class SpanRule:
         turn: how many ids it has at a time, where it and another take turns; 0 where it is emitted whole. When one of the two has ended, the
             other goes on to its end.
         partner: the other one's place in the plan, counted from its own: 1 or -1.
+        text_beside: a text stands beside its units, an id a position, closed by the end token.
     """
 
     kind: Literal["text", "units"]
@@ -65,6 +66,7 @@ class SpanRule:
     opening: tuple[int, ...] = ()
     turn: int = 0
     partner: int = 0
+    text_beside: bool = False
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -302,6 +304,16 @@ class JointVocabulary:
     def unit_positions(self, seconds: float) -> int:
         """Positions that so much sound takes."""
         return self.layout.positions(round(seconds * self.frame_rate_hz), max(1, len(self.unit_blocks)))
+
+    @property
+    def streams(self) -> int:
+        """Ids at one position."""
+        return self.layout.streams + self.layout.text_beside
+
+    @property
+    def further_blocks(self) -> tuple[Block, ...]:
+        """The blocks of ids that stand beside the first one of a position: of the other codebooks, or of text."""
+        return (self.blocks[0],) if self.layout.text_beside else self.unit_blocks[1:]
 
     @property
     def turn_ids(self) -> tuple[int, int]:

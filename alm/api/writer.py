@@ -50,6 +50,19 @@ class SequenceWriter:
                     self.ids(part, kind, learn=text.learn)
             which = 1 - which if left[1 - which] else which
 
+    def side_by_side(self, text: Segment, speech: Segment) -> None:
+        """Speech with its text beside it, an id a position from the first on, closed by the end token.
+
+        Raises:
+            AlmError: speech of fewer units than the text has ids.
+        """
+        assert isinstance(text.content, str)
+        assert isinstance(speech.content, Units)
+        units, ids = self.vocabulary.unit_rows(speech.content)[:, 0].tolist(), [*self.vocabulary.text_ids(" " + text.content), self.vocabulary.end_id]
+        if len(ids) > len(units):
+            raise AlmError(f"got {len(units)} units beside {len(ids)} ids of text", "as many or more", "leave the clip out, or choose layout.turns in place of text_beside")
+        self._rows([[unit, index] for unit, index in zip(units, ids + [-1] * (len(units) - len(ids)), strict=True)], "units", speech.learn)
+
     def tag(self, tag: str, *, learn: bool) -> None:
         """A tag that has an id of its own."""
         self.ids([self.vocabulary.tag_id(tag)], "tag", learn=learn)
@@ -74,7 +87,7 @@ class SequenceWriter:
             raise AlmError(f"got {type(content).__name__} in a prompt", "text, marks, Units or Features", "tokenize or encode the audio first")
 
     def _rows(self, rows: list[list[int]], kind: Kind, learn: bool) -> None:
-        others = self.vocabulary.layout.streams - 1
+        others = self.vocabulary.streams - 1
         self._spans.append(Span(len(self._ids), len(self._ids) + len(rows), kind))
         self._ids += [row[0] for row in rows]
         self._more += [row[1:] or [-1] * others for row in rows]
@@ -83,5 +96,5 @@ class SequenceWriter:
     def sequence(self) -> Sequence:
         import torch
 
-        more = torch.tensor(self._more, dtype=torch.int64).reshape(len(self._ids), -1) if self.vocabulary.layout.streams > 1 else None
+        more = torch.tensor(self._more, dtype=torch.int64).reshape(len(self._ids), -1) if self.vocabulary.streams > 1 else None
         return Sequence(torch.tensor(self._ids), torch.tensor(self._learn), tuple(self._slots), tuple(self._spans), more)

@@ -117,12 +117,16 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
 def _layout_fits(parts: Parts, codebooks: int, cards: dict[str, Any]) -> Iterator[Problem]:
     layout = parts.recipe.layout
     try:
-        made = make_layout(layout.kind, codebooks, layout.delays, layout.turns)
+        made = make_layout(layout.kind, codebooks, layout.delays, layout.turns, layout.text_beside)
     except AlmError as error:
         yield error.got, error.wanted, error.fix
         return
-    if layout.turns and "prompt" in cards and not cards["prompt"].takes_turns:
-        yield f"got layout.turns for prompt format {parts.recipe.parts['prompt'].use!r}", "one that can write text and speech by turns, such as audiopalm", "leave layout.turns out"
+    if (layout.turns or layout.text_beside) and "prompt" in cards and not cards["prompt"].weaves:
+        yield (
+            f"got layout.{'turns' if layout.turns else 'text_beside'} for prompt format {parts.recipe.parts['prompt'].use!r}",
+            "one that can write text and speech together, such as audiopalm",
+            "leave it out",
+        )
     if layout.depth_layers and not made.delays:
         yield f"got layout.depth_layers {layout.depth_layers} for {codebooks} codebooks one after another", "codebooks side by side", "write layout.kind: parallel or first-ahead"
     if layout.depth_layers < 0 or layout.depth_size < 4 or layout.depth_size % 4:

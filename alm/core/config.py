@@ -111,6 +111,7 @@ class LayoutConfig:
         delays: of each codebook for `delayed`, in place of 0, 1, 2, ...
         turns: ids of text and frames of speech that take turns where an answer's text is spoken, such as [13, 26]; [] for one after the
             other.
+        text_beside: such a text stands beside its speech, at the same positions.
         depth_layers, depth_size: of the transformer that chooses the codes of a position one after another; 0 layers choose them
             all at once.
     """
@@ -118,6 +119,7 @@ class LayoutConfig:
     kind: str = "flattened"
     delays: tuple[int, ...] = ()
     turns: tuple[int, ...] = ()
+    text_beside: bool = False
     depth_layers: int = 0
     depth_size: int = 128
 

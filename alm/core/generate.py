@@ -21,6 +21,7 @@ from alm.api.types import GIVEN
 from alm.api.vocabulary import JointVocabulary, PlanReader, SpanRule
 from alm.core.embed import embed_ids
 
+MOST_BESIDE = 200  # ids of a text beside its speech
 Depth = Callable[[Tensor, Tensor], Tensor]  # see alm.core.depth.DepthTransformer
 
 
@@ -30,12 +31,13 @@ class Progress(PlanReader):
 
     said: Said = None
     ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
+    text_ended: bool = False  # beside the units of this span
     deciders: dict[int, Decoder] = field(default_factory=dict)  # of each span that was begun
 
     def advance(self, chosen: Many[int]) -> bool:
         ended = super().advance(chosen)
         if ended:
-            self.ended = 0
+            self.ended, self.text_ended = 0, False
         return ended
 
     def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
@@ -119,7 +121,9 @@ def generate_steps(
         chosen = [
             [vocabulary.end_id if request.done else _choose(request, scores[row : row + 1], vocabulary, decoders, generators[row], masks)] for row, request in enumerate(requests)
         ]
-        if vocabulary.layout.streams > 1:
+        if vocabulary.layout.text_beside:
+            _choose_text_beside(backbone, hidden, requests, chosen, vocabulary, decoders["text"], generators)
+        elif vocabulary.layout.streams > 1:
             _choose_more(backbone, hidden, requests, chosen, vocabulary, decoders["units"], generators, depth)
         step_input = _embed(backbone, chosen, padded.device)
         for request, ids in zip(requests, chosen, strict=True):
@@ -171,6 +175,28 @@ def _choose_more(
                 chosen[row].append(block.start + int(decoder.choose(score[None], generators[row])[0]))
             else:
                 chosen[row].append(empty[book])
+
+
+def _choose_text_beside(
+    backbone: Backbone, hidden: Tensor, requests: list[Progress], chosen: list[list[int]], vocabulary: JointVocabulary, decoder: Decoder, generators: list[torch.Generator]
+) -> None:
+    """Adds an id of text to each position that holds a unit, until the text is closed, in spans that have text beside."""
+    rows = [
+        row
+        for row, request in enumerate(requests)
+        if not request.done and request.plan[request.rule].text_beside and chosen[row][0] in vocabulary.unit_ids and not request.text_ended
+    ]
+    if not rows:
+        return
+    text = vocabulary.blocks[0]
+    scores = backbone.block_scores(hidden[rows], text.start, text.start + text.size).float().cpu()
+    rule = SpanRule("text", vocabulary.end_id, MOST_BESIDE)
+    for row, score in zip(rows, scores, strict=True):
+        request = requests[row]
+        allowed = vocabulary.allowed(rule, request.position)[text.start : text.start + text.size]
+        index = text.start + int(decoder.choose(score.masked_fill(~allowed, float("-inf"))[None], generators[row])[0])
+        chosen[row].append(index)
+        request.text_ended = index == vocabulary.end_id
 
 
 def _embed(backbone: Backbone, chosen: list[list[int]], device: torch.device) -> Tensor:

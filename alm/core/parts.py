@@ -87,7 +87,7 @@ class Parts:
     def layout(self) -> CodebookLayout:
         """How the codes of the recipe's tokenizer stand in a sequence."""
         config = self.recipe.layout
-        return make_layout(config.kind, self.card("tokenizer").codebooks if self.has("tokenizer") else 1, config.delays, config.turns)
+        return make_layout(config.kind, self.card("tokenizer").codebooks if self.has("tokenizer") else 1, config.delays, config.turns, config.text_beside)
 
     def task(self, use: str) -> Any:
         """One task, or the combination of several joined by spaces."""

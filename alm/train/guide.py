@@ -32,9 +32,9 @@ class Guide:
 
 
 def guides_of(row: int, sample: Sample, sequence: Sequence) -> list[Guide]:
-    """Each learnt span with the last span before it that says the same in the other modality; none where outputs take turns."""
+    """Each learnt span with the last span before it that says the same in the other modality; none where outputs are woven together."""
     spans = [span for span in sequence.spans if span.kind in ("text", "units", "features")]
-    if len(spans) > len(list(sample.segments())):
+    if len(spans) != len(list(sample.segments())):
         return []
     pairs = list(zip(sample.segments(), spans, strict=True))
     guides = []

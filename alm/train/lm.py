@@ -105,7 +105,7 @@ class LanguageModelTraining(pl.LightningModule):
         return losses, targets, rows, states
 
     def _further_losses(self, hidden: Tensor, first: Tensor, more: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropy of the further codebooks' ids at each position that has them, within their own block.
+        """Cross-entropy of the further ids at each position that has them, of other codebooks or of text, within their own block.
 
         Args:
             hidden, first, more: states [N, D], ids of the first codebook [N] and of the others [N, K - 1].
@@ -117,7 +117,7 @@ class LanguageModelTraining(pl.LightningModule):
         hidden, ids = hidden[where], torch.cat([first[:, None], more], 1)[where]
         states = hidden[:, None].expand(-1, more.shape[1], -1) if self.depth is None else self.depth(hidden, self.backbone.embed(ids[:, :-1]))
         losses = []
-        for book, block in enumerate(self.vocabulary.unit_blocks[1:], start=1):
+        for book, block in enumerate(self.vocabulary.further_blocks, start=1):
             scores = self.backbone.block_scores(states[:, book - 1], block.start, block.start + block.size)
             losses.append(F.cross_entropy(scores.float(), ids[:, book] - block.start, reduction="none"))
         return torch.cat(losses), ids[:, 1:].T.flatten(), where.repeat(more.shape[1])

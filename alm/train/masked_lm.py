@@ -64,8 +64,8 @@ def build(parts: Parts, options: MaskedLmOptions, track: Any) -> tuple[lm.Langua
     Raises:
         AlmError: several codebooks side by side, or losses that go by hearing from left to right.
     """
-    if parts.layout.streams > 1:
-        raise AlmError(f"got {parts.layout.streams} codes at one position", "one", "write layout.kind: flattened")
+    if parts.layout.streams > 1 or parts.layout.text_beside:
+        raise AlmError("got a layout with several ids at one position", "one id", "write layout.kind: flattened, without text_beside")
     if options.guide_weight or options.ctc_weight:
         raise AlmError("got guide_weight or ctc_weight for objective masked-lm", "neither: they go with a model that listens from left to right", "leave them out")
     return lm.build(parts, replace(options, replace_frames=0.0, replace_text=0.0, replace_units=0.0), track, MaskedLanguageModelTraining)

@@ -150,6 +150,27 @@ def test_text_and_speech_take_turns():
         make_layout("flattened", 1, turns=(0, 2))
 
 
+def test_text_stands_beside_its_speech():
+    """An id of text at the position of a unit, closed by the end token; the transcript before it stays a piece of its own."""
+    vocabulary = JointVocabulary(fake_text_tokenizer(), CARD, make_layout("flattened", 1, text_beside=True))
+    sample = made(DeclaredTask(*(BY_TAG[tag] for tag in ("ASR", "AST", "S2ST"))), {}, target=True)
+    codes = (1, 2, 3, 4, 5, 6, 7, 8)
+    filled = [dataclasses.replace(s, content=units(*codes)) if s.learn and isinstance(s.content, Units) else s for s in sample.segments()]
+    sample = dataclasses.replace(sample, turns=(sample.turns[0], Turn("assistant", tuple(filled[1:]))))
+    sequence, start = AUDIOPALM.encode(sample, vocabulary), len(AUDIOPALM.prompt(sample, vocabulary))
+    assert vocabulary.spelt(sequence.ids.tolist()) == "[ASR AST S2ST English Spanish]<661><987>\n hello\n<1><2><3><4><5><6><7><8>\n<end>"
+    beside = sequence.more[:, 0].tolist()
+    where = sequence.ids.tolist().index(vocabulary.unit_ids.start + 1)
+    assert vocabulary.spelt(beside[where : where + 6]) == " hola<end>" and set(beside[:where] + beside[where + 6 :]) == {-1}
+    emitted = [index for position in range(start, len(sequence)) for index in (int(sequence.ids[position]), beside[position]) if index >= 0]
+    transcript, text, speech = AUDIOPALM.decode(emitted, sample, vocabulary)
+    assert (transcript.content, text.content, speech.content.codes[0].tolist()) == ("hello", "hola", list(codes))
+    with pytest.raises(AlmError, match="2 units beside 6 ids"):
+        AUDIOPALM.encode(made(DeclaredTask(BY_TAG["CHAT-TA"]), {}, target=True), vocabulary)
+    with pytest.raises(AlmError, match="one codebook, and no turns"):
+        make_layout("flattened", 2, text_beside=True)
+
+
 LETTERS = st.text("abcdefghij klm<>;[]", min_size=1, max_size=30).map(str.strip).filter(bool)
 
 

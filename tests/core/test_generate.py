@@ -8,10 +8,12 @@ from hypothesis import given, settings, strategies as st
 
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
+from alm.api.layouts import make_layout
 from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
 from alm.components.decoders.cards import SampleOptions
 from alm.components.decoders.stepwise import Greedy, Sample
-from alm.core.generate import generate
+from alm.core.embed import embed_ids
+from alm.core.generate import Progress, generate, generate_steps
 from tests.fakes import fake_backbone
 
 BACKBONE = fake_backbone()
@@ -67,6 +69,33 @@ def test_spans_take_turns(text_turn, frames, seed):
     assert emitted == [*expected, *last, STOP]
     assert 1 <= len(text) <= 12 and 2 <= len(speech) <= 20 and len(speech) % 2 == 0
     assert all(index < VOCABULARY.unit_ids.start for index in text) and all(index in VOCABULARY.unit_ids for index in speech)
+
+
+def test_text_is_chosen_beside_units_as_a_whole_pass_would():
+    vocabulary = JointVocabulary(BACKBONE.text_tokenizer, TokenizerCard(16_000, 25, 12, 1, fingerprint="f"), make_layout("flattened", 1, text_beside=True))
+    (prompt,), plan = embeddings(7), [SpanRule("units", STOP, 12, 2, text_beside=True), SpanRule("text", STOP, 4)]
+    steps: list[list[int]] = []
+
+    class Watched(Progress):
+        def advance(self, chosen):
+            steps.append(list(chosen))
+            return super().advance(chosen)
+
+    (request,) = requests = [Watched(plan)]
+    for _ in generate_steps(BACKBONE, [prompt], requests, vocabulary, Greedy()):
+        pass
+    beside = [step[1] for step in steps if len(step) == 2]
+    assert beside and vocabulary.end_id not in beside[:-1] and all(step[0] in vocabulary.unit_ids for step in steps if len(step) == 2)
+    assert vocabulary.units(request.pieces[0]).num_frames == sum(step[0] in vocabulary.unit_ids for step in steps)
+    with torch.inference_mode():
+        for position, step in enumerate(steps):
+            if len(step) == 2:
+                rows = [step + [-1] * (2 - len(step)) for step in steps[:position]]
+                ids = torch.tensor([rows]) if rows else torch.empty(1, 0, 2, dtype=torch.long)
+                whole = torch.cat([prompt[None], embed_ids(BACKBONE, ids[..., 0], ids[..., 1:])], 1)
+                scores = BACKBONE.scores(BACKBONE.hidden(whole)[:, -1])[0]
+                allowed = vocabulary.allowed(SpanRule("text", vocabulary.end_id, 200), position)
+                assert int(scores.masked_fill(~allowed, float("-inf")).argmax()) == step[1]
 
 
 def test_cached_steps_equal_whole_passes():

@@ -82,6 +82,29 @@ train: {{objective: lm, steps: 2, validate_every_steps: 0, options: {{guide_weig
     assert alm.load(str(trained)).recipe.part("backbone").options["lora_rank"] == 2
 
 
+@pytest.mark.parametrize("layout", ["turns: [4, 8]", "text_beside: true"])
+def test_text_and_speech_woven_together_train_and_stream(workspace, small_model, clip, layout, tmp_path):
+    from tests.conftest import write_recipe
+
+    recipe = write_recipe(
+        workspace,
+        "woven-layout",
+        f"""extends: {workspace}/model.yaml
+name: woven-layout
+parts: {{encoder: null}}
+layout: {{{layout}}}
+data: {{audio: units, tasks: [{{use: ASR AST S2ST}}, {{use: ASR}}]}}
+train: {{steps: 3, warmup_steps: 1, validate_every_steps: 2, options: {{guide_weight: 1.0}}}}
+""",
+    )
+    pipeline = alm.load(str(train(recipe, [], tmp_path, quiet=True)))
+    whole = pipeline.run("ASR AST S2ST", clip, "en", "es")
+    assert len(whole.texts) == 2 and whole.units.num_frames >= 2
+    *pieces, last = pipeline.stream("ASR AST S2ST", clip, "en", "es", first_units=2, chunk_units=3)
+    assert last.result.emitted == whole.emitted and last.result.texts == whole.texts
+    torch.testing.assert_close(torch.cat([p.audio.samples for p in pieces if p.audio is not None], 1), whole.audio.samples, atol=1e-5, rtol=0)
+
+
 def test_batch_gives_what_single_requests_give(small_model, clip):
     from alm.core.results import Request
 

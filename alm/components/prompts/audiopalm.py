@@ -3,7 +3,8 @@
 AudioPaLM (arXiv 2306.12925) writes the task in front of the input, tokenized by the ordinary text tokenizer and without
 special tokens: `[ASR French]`, `[AST French English]`, and for combined tasks `[ASR AST S2ST French English]`. How the
 paper marks the end of a piece is not published; here it is a line break, and the text tokenizer's end token closes all. With a layout of
-turns, a text and the speech that says it are one piece: so many ids of the one, so many of the other, each closed by its own line break.
+turns, a text and the speech that says it are one piece: so many ids of the one, so many of the other, each closed by its own line break; or
+they stand side by side.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from alm.api.errors import UnknownNameError
 from alm.api.languages import LANGUAGES
 from alm.api.text import read_marks
-from alm.api.types import Emit, Sample, Segment, Sequence
+from alm.api.types import GIVEN, Emit, Sample, Segment, Sequence
 from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import AUDIOPALM_CARD
@@ -47,8 +48,11 @@ class AudioPalmFormat:
         writer, end = self._written_prompt(sample, vocabulary), [vocabulary.separator_id]
         left = [s for s in sample.segments() if s.learn]
         while left:
-            if _take_turns(left, vocabulary):
+            if _woven(left, vocabulary) and vocabulary.layout.turns:
                 writer.by_turns(left.pop(0), left.pop(0), end)
+            elif _woven(left, vocabulary):
+                writer.side_by_side(left.pop(0), left.pop(0))
+                writer.ids(end, "end", learn=True)
             else:
                 writer.segment(left.pop(0))
                 writer.ids(end, "end", learn=True)
@@ -59,24 +63,40 @@ class AudioPalmFormat:
         return self._written_prompt(sample, vocabulary).sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
-        """One span an output, text or units, each ended by a line break; nothing may follow but the end."""
+        """One span an output, text or units, each ended by a line break; nothing may follow but the end. A text beside its speech shares a
+        span with it."""
         max_units = vocabulary.unit_positions(MAX_AUDIO_S)
         rules: list[SpanRule] = []
-        for index, emit in enumerate(sample.emits):
-            again: dict[str, Any] = {"renders": sample.rendered(index), "language": emit.language}
-            if rules and rules[-1].partner != -1 and _take_turns(sample.emits[index - 1 :], vocabulary):
+        rule_of = {GIVEN: GIVEN}  # by number of the output
+        left, index = list(sample.emits), 0
+        while left:
+            emit = left[0]
+            woven = _woven(left, vocabulary)
+            rendered = sample.rendered(index)
+            again: dict[str, Any] = {"renders": None if rendered is None else rule_of[rendered], "language": emit.language}
+            units = SpanRule("units", vocabulary.separator_id, max_units, min_ids=2, language=emit.language)
+            rule_of[index] = len(rules)
+            if woven and vocabulary.layout.turns:  # a text that is not whole yet cannot be followed
                 text_turn, units_turn = vocabulary.turn_ids
-                rules[-1] = dataclasses.replace(rules[-1], turn=text_turn, partner=1)
-                again = {"language": emit.language, "turn": units_turn, "partner": -1}  # a text that is not whole yet cannot be followed
-            if emit.modality == "audio":
-                rules.append(SpanRule("units", vocabulary.separator_id, max_units, min_ids=2, **again))
+                rules.append(SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS, turn=text_turn, partner=1, **again))
+                rules.append(dataclasses.replace(units, turn=units_turn, partner=-1))
+            elif woven:
+                rules.append(dataclasses.replace(units, text_beside=True))
+            elif emit.modality == "audio":
+                rules.append(dataclasses.replace(units, renders=again["renders"]))
             else:
                 rules.append(SpanRule("text", vocabulary.separator_id, MAX_TEXT_IDS, **again))
+            taken = 1 + woven
+            rule_of[index + taken - 1] = len(rules) - 1
+            del left[:taken]
+            index += taken
         return rules
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
+        plan = self.plan(sample, vocabulary)
+        pieces = [piece for rule, piece in zip(plan, pieces_of(ids, plan), strict=True) for _ in range(1 + rule.text_beside)]
         segments = []
-        for emit, piece in zip(sample.emits, pieces_of(ids, self.plan(sample, vocabulary)), strict=True):
+        for emit, piece in zip(sample.emits, pieces, strict=True):
             content: Any = vocabulary.units(piece) if emit.modality == "audio" else vocabulary.text(piece)
             content = read_marks(content) if emit.modality == "marks" else content
             segments.append(Segment(content, True, emit.language, says=emit.says))
@@ -91,6 +111,7 @@ class AudioPalmFormat:
         return writer
 
 
-def _take_turns(outputs: Many[Segment | Emit], vocabulary: JointVocabulary) -> bool:
-    """Whether the first two are a text and its speech, which the layout writes by turns."""
-    return bool(vocabulary.layout.turns) and len(outputs) > 1 and outputs[0].modality == "text" and outputs[1].renders(outputs[0])
+def _woven(outputs: Many[Segment | Emit], vocabulary: JointVocabulary) -> bool:
+    """Whether the first two are a text and its speech, which the layout writes by turns or side by side."""
+    weaves = bool(vocabulary.layout.turns) or vocabulary.layout.text_beside
+    return weaves and len(outputs) > 1 and outputs[0].modality == "text" and outputs[1].renders(outputs[0])

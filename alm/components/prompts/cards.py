@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from alm.api.cards import PromptFormatCard
 from alm.api.languages import LANGUAGES
 
-AUDIOPALM_CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9-]*", languages=tuple(LANGUAGES), takes_turns=True, source="arXiv 2306.12925")
+AUDIOPALM_CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9-]*", languages=tuple(LANGUAGES), weaves=True, source="arXiv 2306.12925")
 SPEECHGPT_CARD = PromptFormatCard(
     languages=tuple(LANGUAGES),
     added_tags=("<sosp>", "<eosp>", "[Human]", "[SpeechGPT]", "<eoh>", "<eos>"),
