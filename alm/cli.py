@@ -213,7 +213,7 @@ def instruct(
 @app.command()
 def run(
     task: str,
-    input: Annotated[str, typer.Argument(help="A sound file, or text for tasks that read text.")],
+    input: Annotated[str, typer.Argument(help="A sound file, or text for tasks that read text; nothing for tasks that are given nothing.")] = "",
     source: Annotated[str, typer.Option("--from", help="Language of the input.")] = "en",
     target: Annotated[str, typer.Option("--to", help="Language to translate into.")] = "",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the sound.")] = None,
@@ -231,8 +231,8 @@ def run(
     from alm.core.parts import load_task
     from alm.core.plugins import registry
 
-    reads_text = load_task(registry(), task).card.reads == "text"
-    content: str | Audio = input if reads_text else read_audio(Path(input))
+    hears = load_task(registry(), task).card.reads == "audio"
+    content: str | Audio = read_audio(Path(input)) if hears else input
     result: Result = _load(model).run(task, content, source, target, speaker=read_audio(voice) if voice else speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:
         if result.audio is None:
