@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Model = Annotated[str, typer.Option("--model", help="A registered model's name or a checkpoint folder.")]
 DEFAULT_MODEL = "prompts"
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+OVERRIDE = re.compile(r"(name|description|parts|layout|data|train)(\.[\w.]+)?=")
 
 
 @app.command()
@@ -79,8 +82,13 @@ def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] 
 
     problems: list[Any] = []
     for ablation in ("", *ablations_of(recipe)):
-        parts = Parts.of(recipe, overrides or (), ablation=ablation)
-        found = [*check_recipe(parts), *check_options(parts.recipe)]
+        try:
+            parts = Parts.of(recipe, overrides or (), ablation=ablation)
+            found = [*check_recipe(parts), *check_options(parts.recipe)]
+        except AlmError as error:
+            if not ablation:
+                raise
+            found = [(error.got, error.wanted, error.fix)]
         problems += [(f"ablation {ablation}: {got}" if ablation else got, *rest) for got, *rest in found]
     if as_json:
         print(json.dumps({"recipe": recipe, "fits": not problems, "problems": [dict(zip(("got", "wanted", "fix"), p, strict=True)) for p in problems]}))
@@ -259,19 +267,29 @@ def chat(
     """Say something to a model, in sound or in writing, and get its answer, with what it wrote on the way there."""
     from alm.core.audio import write_audio
 
-    if "=" in message and not Path(message).exists() and message.split("=")[0].split(".")[0] in ("parts", "data"):
+    if OVERRIDE.match(message):
         message, overrides = "", [message, *(overrides or [])]
     pipeline = _load(model, overrides or ())
-    for said in [message] if message else iter(lambda: typer.prompt("you", default="", show_default=False), ""):
-        result = pipeline.chat(Path(said) if Path(said).is_file() else said, language, to=to, speaker=speaker, seed=seed)
+
+    def answer(said: str) -> None:
+        result = pipeline.chat(_sound_or_text(said), language, to=to, speaker=speaker, seed=seed)
         if output is not None:
             if result.audio is None:
                 raise AlmError(f"the model made no sound to write to {output}", "a spoken answer", "leave -o out, or ask with --to audio")
             write_audio(output, result.audio)
         if as_json:
-            print(json.dumps(_as_json(result, output), ensure_ascii=False))
-            continue
-        _show(result, output)
+            print(json.dumps(_as_json(result, output), ensure_ascii=False), flush=True)
+        else:
+            _show(result, output)
+
+    if message:
+        answer(message)
+        return
+    for said in iter(lambda: typer.prompt("you", default="", show_default=False, err=True), ""):
+        try:
+            answer(said)
+        except AlmError as error:
+            print(f"alm: {error}", file=sys.stderr)
 
 
 @app.command("eval")
@@ -330,8 +348,8 @@ def perplexity(
         raise AlmError(f"got texts {texts}, which is not a file", "a file with a text a line", "check the path")
     pipeline = _load(model)
     lines = texts.read_text().splitlines() if texts else [u.text for u in pipeline.parts.utterances("test") if u.language == language]
-    value = measured(pipeline, lines, language)
-    print(json.dumps({"perplexity": value, "texts": len(lines)}) if as_json else f"{value:.2f} on {len(lines)} texts")
+    value, count = measured(pipeline, lines, language)
+    print(json.dumps({"perplexity": value, "texts": count}) if as_json else f"{value:.2f} on {count} texts")
 
 
 @app.command()
@@ -426,6 +444,19 @@ def _load(model: str, overrides: Sequence[str] = ()) -> Pipeline:
     from alm.core.pipeline import load
 
     return load(model, overrides)
+
+
+def _sound_or_text(said: str) -> Path | str:
+    """A sound file, by its suffix, or what is said in writing.
+
+    Raises:
+        AlmError: a sound file that is not there.
+    """
+    if not said.lower().endswith(SOUNDS):
+        return said
+    if not Path(said).is_file():
+        raise AlmError(f"got sound file {said}, which is not a file", "a file that is there", "check the path")
+    return Path(said)
 
 
 def _as_json(result: Result, output: Path | None) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class BackboneCard:
         tied: True if the output rows are the input embedding's rows.
         pretrained: False for random weights.
         text_size: pieces of its text tokenizer; 0 where the card cannot tell.
+        starts: options that say where training starts and no more: a checkpoint that holds all weights leaves them out.
     """
 
     hidden_size: int
@@ -92,6 +93,7 @@ class BackboneCard:
     licence: str = ""
     source: str = ""
     text_size: int = 0
+    starts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

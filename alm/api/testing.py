@@ -84,7 +84,7 @@ def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
 
 
 def check_backbone(backbone: Any) -> None:
-    """Growing keeps old rows; a cached step equals a whole pass; scores cover the vocabulary."""
+    """Growing keeps old rows; a cached step equals a whole pass; a position sees what the mask says; scores cover the vocabulary."""
     import torch
 
     card = backbone.card
@@ -101,6 +101,9 @@ def check_backbone(backbone: Any) -> None:
     first = backbone.hidden(embeddings[:, :3], torch.ones(1, 3, dtype=torch.bool), cache)
     last = backbone.hidden(embeddings[:, 3:], torch.ones(1, 4, dtype=torch.bool), cache)
     assert torch.allclose(torch.cat([first, last], 1), whole, atol=1e-4), "a cached step differs from a whole pass"
+    see = torch.ones(1, 4, 4, dtype=torch.bool)
+    assert torch.allclose(backbone.hidden(embeddings, see.tril()), whole, atol=1e-4), "a mask of earlier positions differs from none"
+    assert not torch.allclose(backbone.hidden(embeddings, see)[:, 0], whole[:, 0], atol=1e-4), "the first position does not see what the mask shows it"
     scores = backbone.scores(whole)
     assert scores.shape == (1, 4, size + 7), "scores do not cover the vocabulary"
     assert torch.allclose(backbone.block_scores(whole, 3, 9), scores[..., 3:9], atol=1e-5), "block_scores differ from scores"

@@ -356,7 +356,7 @@ class Sequence:
     learn: Tensor  # [S] bool; True where the loss covers predicting this id
     slots: tuple[Slot, ...] = ()
     spans: tuple[Span, ...] = field(default=())
-    more: Tensor | None = None  # [S, K - 1] int64: ids of further codebooks at the same position, -1 where there is none
+    more: Tensor | None = None  # [S, K - 1] int64: further ids at the same position, of other codebooks or of text; -1 where there is none
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

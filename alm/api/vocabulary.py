@@ -8,6 +8,7 @@ they stand side by side, each block has one id more: that of a position at which
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence as Many
 from dataclasses import asdict, dataclass, field
@@ -96,10 +97,12 @@ class PlanReader:
     pieces: list[list[int]] = field(init=False)
     closed: list[bool] = field(init=False)
     forced: list[int] = field(default_factory=list)
+    _positions: list[int] = field(init=False)  # within each span
+    _turn: int = field(init=False)  # positions since the present span had its turn
 
     def __post_init__(self) -> None:
         self.pieces, self.closed = [[] for _ in self.plan], [False] * len(self.plan)
-        self._positions, self._turn = [0] * len(self.plan), 0
+        self._positions = [0] * len(self.plan)
         self._enter(0)
 
     @property
@@ -424,6 +427,24 @@ class JointVocabulary:
             f"vocabulary {self.fingerprint} of this recipe",
             "load the checkpoint with its own recipe.yaml, or train anew",
         )
+
+    def check_begun(self, folder: Path) -> bool:
+        """Refuses a checkpoint to start from whose ids mean something else; returns whether it has rows of units.
+
+        Raises:
+            VocabularyMismatchError: another text tokenizer, or, where it has units, other ones.
+        """
+        saved = json.loads((folder / "vocabulary.json").read_text())["blocks"]
+        mine = [asdict(block) for block in self.blocks]
+        wanted = mine[:1] if len(saved) == 1 else mine
+        if saved != wanted:
+            differing = next(a["name"] for a, b in itertools.zip_longest(saved, wanted, fillvalue=saved[-1]) if a != b)
+            raise VocabularyMismatchError(
+                f"got backbone checkpoint {folder}, whose block {differing} is another",
+                "the text tokenizer and units of this recipe",
+                "choose a checkpoint with the same ones, or one of text alone",
+            )
+        return len(saved) > 1
 
 
 def _known_start(text_tokenizer: TextTokenizer, names: list[str]) -> int | None:

@@ -60,7 +60,9 @@ class SequenceWriter:
         assert isinstance(speech.content, Units)
         units, ids = self.vocabulary.unit_rows(speech.content)[:, 0].tolist(), [*self.vocabulary.text_ids(" " + text.content), self.vocabulary.end_id]
         if len(ids) > len(units):
-            raise AlmError(f"got {len(units)} units beside {len(ids)} ids of text", "as many or more", "leave the clip out, or choose layout.turns in place of text_beside")
+            raise AlmError(
+                f"got {len(units)} units beside {len(ids)} ids of text", "as many or more", "choose layout.turns in place of text_beside, or a tokenizer with more units a second"
+            )
         self._rows([[unit, index] for unit, index in zip(units, ids + [-1] * (len(units) - len(ids)), strict=True)], "units", speech.learn)
 
     def tag(self, tag: str, *, learn: bool) -> None:

@@ -33,6 +33,9 @@ def assemble(parts: Parts) -> Model:
     backbone = parts.load("backbone")
     prompt = parts.card("prompt")
     vocabulary = JointVocabulary(backbone.text_tokenizer, parts.card("tokenizer") if parts.has("tokenizer") else None, parts.layout, prompt.added_tags, prompt.unit_token)
+    started_from = getattr(backbone, "started_from", None)
+    if started_from is not None:
+        vocabulary.check_begun(started_from)
     backbone.resize(len(vocabulary))
     reads_features = parts.has("encoder")
     projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None

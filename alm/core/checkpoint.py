@@ -18,7 +18,7 @@ from alm.core.config import PartConfig, RecipeConfig, to_yaml
 from alm.core.parts import Parts
 from alm.core.plugins import Registry
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE, VOCABULARY_FILE = "model.safetensors", "vocabulary.json"
 TRAINING_ONLY = ("mel.safetensors", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
 
 
@@ -43,11 +43,11 @@ def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> 
     state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone() for name, value in state.items()}
     save_file(state, folder / MODEL_FILE)
     model.vocabulary.save(folder)
-    kept = parts.recipe.parts
+    kept, starts = parts.recipe.parts, model.backbone.card.starts
     if not _holds_lora(model.backbone):  # all weights are in the file: where they started is no longer needed
-        start = {key: value for key, value in kept["backbone"].options.items() if key != "checkpoint"}
-        kept = {**kept, "backbone": PartConfig(kept["backbone"].use, start)}
-    copied = {kind: _with_copied_sources(kind, part, parts, folder) for kind, part in kept.items()}
+        options = {key: value for key, value in kept["backbone"].options.items() if key not in starts}
+        kept = {**kept, "backbone": PartConfig(kept["backbone"].use, options)}
+    copied = {kind: _with_copied_sources(kind, part, parts, folder, starts) for kind, part in kept.items()}
     train = dataclasses.replace(parts.recipe.train, init="")  # where training started is not there on another machine
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
 
@@ -101,7 +101,7 @@ def _holds_lora(backbone: Any) -> bool:
     return bool(getattr(backbone, "freeze_text_rows", False))
 
 
-def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path) -> PartConfig:
+def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path, starts: tuple[str, ...]) -> PartConfig:
     """The part with each `dir:` option copied into the checkpoint and pointing there. The text tokenizer is there already."""
     options = dict(part.options)
     copied: dict[Path, str] = {}
@@ -115,6 +115,12 @@ def _with_copied_sources(kind: str, part: PartConfig, parts: Parts, folder: Path
                 options[key] = copied[source]
                 continue
             target = f"{kind}-{key}"
+            if kind == "backbone" and key in starts:  # an earlier checkpoint, of which the weights alone are needed
+                (folder / target).mkdir()
+                for name in (MODEL_FILE, VOCABULARY_FILE):
+                    shutil.copy(source / name, folder / target / name)
+                options[key] = f"dir:{target}"
+                continue
             shutil.copytree(source, folder / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*TRAINING_ONLY))
             options[key] = copied[source] = f"dir:{target}"
     return PartConfig(part.use, options)

@@ -23,6 +23,7 @@ OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq",
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
+BASE = "base"  # of the ablations of a recipe, what all have in common
 PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder")
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
@@ -217,7 +218,8 @@ def load_recipe(name: str, overrides: Many[str] = (), found: Registry | None = N
     """Reads a recipe, its `extends` chain and the overrides, and checks every key.
 
     Args:
-        ablation: one of the recipe's own `ablations`, laid over it before the overrides.
+        ablation: one of the recipe's own `ablations`, laid over it before the overrides; and before it the one named "base", if there is
+            one, which all have in common.
 
     Raises:
         AlmError: an unknown key (with "did you mean"), a wrong type, a cycle of `extends`, a file that is not YAML.
@@ -242,11 +244,13 @@ def _read(name: str, overrides: Many[str], found: Registry | None, ablation: str
     """A recipe's keys, all merged, and its ablations."""
     try:
         merged: Any = _read_chain(recipe_path(name, found), found, ())
-        ablations = _mapping(OmegaConf.to_container(merged.pop("ablations", None) or OmegaConf.create({}), resolve=True), f"recipe {name!r}: ablations")
+        own = merged.pop("ablations", None)
+        ablations = _mapping(OmegaConf.to_container(own, resolve=True) if isinstance(own, DictConfig) else own or {}, f"recipe {name!r}: ablations")
         if ablation and ablation not in ablations:
             raise UnknownNameError(f"recipe {name!r}: got ablation {ablation!r}", "one of its ablations", did_you_mean(ablation, ablations) if ablations else "it has none")
-        if ablation:
-            merged = _laid_over(merged, OmegaConf.create(_mapping(ablations[ablation], ablation)))
+        for overlay in dict.fromkeys((BASE, ablation)) if ablation else ():
+            if overlay in ablations:
+                merged = _laid_over(merged, OmegaConf.create(_mapping(ablations[overlay], overlay)))
         for override in overrides:
             if "=" not in override or override.startswith("-"):
                 raise AlmError(f"got override {override!r}", "key=value", "write for instance train.steps=200")

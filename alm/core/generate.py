@@ -32,7 +32,7 @@ class Progress(PlanReader):
     said: Said = None
     ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
     text_ended: bool = False  # beside the units of this span
-    deciders: dict[int, Decoder] = field(default_factory=dict)  # of each span that was begun
+    span_decoders: dict[int, Decoder] = field(default_factory=dict)  # of each span that was begun
 
     def advance(self, chosen: Many[int]) -> bool:
         ended = super().advance(chosen)
@@ -42,14 +42,14 @@ class Progress(PlanReader):
 
     def span_decoder(self, decoders: dict[str, Decoder], vocabulary: JointVocabulary) -> Decoder:
         """The decoder of the present span: one that follows what the span says again, where there is such a one."""
-        if self.rule not in self.deciders:
+        if self.rule not in self.span_decoders:
             rule = self.plan[self.rule]
             decoder = decoders[rule.kind]
             said = None if rule.renders is None else self.said if rule.renders == GIVEN else self.pieces[rule.renders]
             if said is not None and isinstance(decoder, FollowingDecoder):
                 decoder = decoder.follow(said, rule, vocabulary) or decoder
-            self.deciders[self.rule] = decoder
-        return self.deciders[self.rule]
+            self.span_decoders[self.rule] = decoder
+        return self.span_decoders[self.rule]
 
 
 @torch.inference_mode()

@@ -18,9 +18,13 @@ MAX_POSITIONS = 4000  # of a batch
 
 
 @torch.inference_mode()
-def perplexity(pipeline: Pipeline, texts: Many[str], language: str) -> float:
+def perplexity(pipeline: Pipeline, texts: Many[str], language: str) -> tuple[float, int]:
     """exp of the mean negative log-likelihood of the texts' ids, each text by itself as task TEXT writes it, among text ids alone: how well
-    a model of texts predicts them, before and after it learnt to hear. Comparable between models of one text tokenizer.
+    a model of texts predicts them, before and after it learnt to hear. Comparable between models of one text tokenizer whose recipes
+    word and write texts alike (`data`, prompt format).
+
+    Returns:
+        The perplexity, and how many texts had a word.
 
     Raises:
         AlmError: no text with a word.
@@ -39,7 +43,7 @@ def perplexity(pipeline: Pipeline, texts: Many[str], language: str) -> float:
         scores = model.backbone.block_scores(states[where], 0, text_size).float().log_softmax(-1)
         total -= float(scores.gather(1, ids[:, 1:][where][:, None]).sum())
         count += int(where.sum())
-    return math.exp(total / count)
+    return math.exp(total / count), len(worded)
 
 
 def _of_text(sequence: Sequence) -> torch.Tensor:

@@ -58,7 +58,7 @@ class Pipeline:
         if problems:
             raise AlmError(*problems[0])
         if self.folder is None and not (self.parts.has("backbone") and self.parts.card("backbone").pretrained):
-            raise AlmError(f"got recipe {self.recipe.name!r}, which is still to be trained", "a trained model", f"run: alm train {self.recipe.name}; then name its `final` folder")
+            raise AlmError(f"got recipe {self.recipe.name!r}, which is still to be trained", "a trained model", f"run: alm train {source}; then name its `final` folder")
 
     @cached_property
     def model(self) -> Model:
@@ -103,6 +103,22 @@ class Pipeline:
     def unit_decoder(self) -> Any:
         """What chooses units where the recipe wants another decoder for them than for text."""
         return self.parts.load("unit_decoder") if self.parts.has("unit_decoder") else None
+
+    def _check_trained(self, card: TaskCard) -> None:
+        """
+        Raises:
+            AlmError: a task with sound, for a recipe that no training taught what its rows of units or its projector mean.
+        """
+        if self.folder is not None or not any(piece.modality == "audio" for piece in (*card.inputs, *card.outputs)):
+            return
+        model = self.model
+        grown = len(model.vocabulary) > len(model.backbone.text_tokenizer)
+        if grown or model.projector is not None or model.depth is not None:
+            raise AlmError(
+                f"got task {card.tag} for recipe {self.recipe.name!r}, which knows text alone as it stands",
+                "a model that was trained on sound",
+                f"run: alm train {self.recipe.name}; then name its `final` folder",
+            )
 
     def warm_up(self) -> None:
         """Loads every part now, so that the first request does not wait for it."""
@@ -233,23 +249,25 @@ class Pipeline:
             embeddings = [prompt_embeddings(model, prompt)]
         progress = Progress(plan, said=said_again(model, prompt))
         spoken = max((index for index, rule in enumerate(plan) if rule.kind == "units"), default=-1)
-        voice = Voice(self.vocoder, request.speaker or self.speaker_of(sample.emits[spoken].language), request.prosody, first_units, chunk_units) if spoken >= 0 else None
+        voice = Voice(self.vocoder, request.speaker or self.speaker_of(plan[spoken].language), request.prosody, first_units, chunk_units) if spoken >= 0 else None
+        first_output = [index + sum(rule.text_beside for rule in plan[:index]) for index in range(len(plan))]  # of each span; the text of two
         written, clips, stage = [""] * len(plan), list[Audio](), "prefill"
         for _ in generate_steps(model.backbone, embeddings, [progress], model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
             clock.spent(stage)
             stage = "decode"
             span, ended = progress.at, progress.closed[progress.at]
-            if plan[span].kind == "text":
+            output, beside = first_output[span], plan[span].text_beside
+            if plan[span].kind == "text" or beside:
                 text = model.vocabulary.text(progress.settled(span))
                 if len(text) > len(written[span]) and (ended or not text.endswith(UNFINISHED)):
                     new, written[span] = text.removeprefix(written[span]), text
-                    yield Piece(span, new, seconds=dict(clock.seconds))
-            elif voice is not None and span == spoken:
+                    yield Piece(output, new, seconds=dict(clock.seconds))
+            if voice is not None and span == spoken:
                 clip = voice.say(model.vocabulary.units(progress.pieces[span]), last=ended)
                 clock.spent("vocode")
                 if clip is not None:
                     clips.append(clip)
-                    yield Piece(span, audio=clip, seconds=dict(clock.seconds))
+                    yield Piece(output + beside, audio=clip, seconds=dict(clock.seconds))
             clock.resume()
         segments = self.prompt.decode(progress.emitted, sample, model.vocabulary)
         audio = Audio.join(clips) if clips else None
@@ -367,6 +385,7 @@ class Pipeline:
                 raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
         content, labels = request.content, dict(request.labels)
         _check_content(request, task.card)
+        self._check_trained(task.card)
         if task.card.inputs and task.card.inputs[0].kind == "label":
             assert isinstance(content, str)
             labels[task.card.inputs[0].detail] = content

@@ -1,6 +1,7 @@
 """Ablations: a recipe and its variants, trained alike, scored alike, in one table: `alm ablate RECIPE NAME...`.
 
-What a variant changes is data: the recipe's own `ablations`, each a piece of recipe that is laid over it. A variant that is finished is not
+What a variant changes is data: the recipe's own `ablations`, each a piece of recipe that is laid over it. One named `base` is laid under all
+of them, the recipe as it is among them: less data and fewer steps, so that all are trained in an hour. A variant that is finished is not
 trained again, so that the same command goes on after an interruption.
 """
 
@@ -14,17 +15,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError
 from alm.core.catalogue import table
-from alm.core.config import ablations_of, load_recipe, recipe_path, to_yaml
+from alm.core.check import check_recipe
+from alm.core.config import BASE, ablations_of, load_recipe, recipe_path, to_yaml
 from alm.core.evaluate import Score, evaluate
 from alm.core.files import write_text
-from alm.core.parts import load_task
+from alm.core.parts import Parts, load_task
 from alm.core.pipeline import Pipeline, load
-from alm.core.plugins import did_you_mean
+from alm.train.options import check_options
 from alm.train.run import VALIDATION, train
 
-RECIPE, SCORED = "recipe.yaml", "test"  # the split by which variants are scored
+VARIANT, SCORED = "variant.yaml", "test"  # what is trained in a folder; the split by which variants are scored
 
 
 @dataclass(frozen=True)
@@ -63,21 +65,37 @@ def ablate(
         tell: called with each variant as soon as it is scored.
 
     Raises:
-        AlmError: an ablation that the recipe has not, or a folder in which another variant was trained.
+        AlmError: an ablation that the recipe has not, a variant that does not fit or waits for a run, another task to be scored, or a folder
+            in which another variant was trained.
     """
     known = ablations_of(name)
-    for ablation in ablations:
-        if ablation not in known:
-            raise UnknownNameError(f"recipe {name!r}: got ablation {ablation!r}", "one of its ablations", did_you_mean(ablation, known) if known else "it has none")
+    chosen = list(dict.fromkeys((BASE if BASE in known else "", *ablations)))
+    for ablation in chosen:
+        _check(Parts.of(name, overrides, ablation=ablation), ablation, ends)
     variants = []
-    for ablation in ("", *ablations):
-        trained = _trained(name, ablation, overrides, folder / (ablation or "base"), quiet=quiet)
-        variants.append(Variant(ablation or "as it is", json.loads((trained.parent / VALIDATION).read_text()), _scored(load(str(trained)), ends, max_clips)))
+    for ablation in chosen:
+        trained = _trained(name, ablation, overrides, folder / (ablation or BASE), quiet=quiet)
+        label = ablation if ablation not in ("", BASE) else "as it is"
+        variants.append(Variant(label, json.loads((trained.parent / VALIDATION).read_text()), _scored(load(str(trained)), ends, max_clips)))
+        content = {v.name: {"losses": v.losses, "scores": {score.name: score.value for score in v.scores}} for v in variants}
+        write_text(folder / "ablations.json", json.dumps(content, indent=1))
+        write_text(folder / "ablations.md", as_table(variants) + "\n")
         tell(variants[-1])
-    content = {v.name: {"losses": v.losses, "scores": {score.name: score.value for score in v.scores}} for v in variants}
-    write_text(folder / "ablations.json", json.dumps(content, indent=1))
-    write_text(folder / "ablations.md", as_table(variants) + "\n")
     return variants
+
+
+def _check(parts: Parts, ablation: str, ends: Many[str]) -> None:
+    """Refuses before anything is trained what would fail later."""
+    recipe, where = parts.recipe, f"ablation {ablation}: " if ablation else ""
+    problems = [*check_recipe(parts), *check_options(recipe)]
+    if recipe.train.objective not in ("lm", "masked-lm", "denoise", "dpo"):
+        problems.append((f"got objective {recipe.train.objective}", "one that trains a language model", "compare others by their own training runs"))
+    problems += [(f"got parts.{kind} of a run that is still to be made", "a finished run", "train it first") for kind in recipe.parts if parts.awaits_run(kind)]
+    tags = sorted({task.use.split()[-1] for task in recipe.data.tasks})
+    problems += [(f"got task {end!r} to be scored", "the last output of a task", f"one of: {', '.join(tags)}") for end in ends if end not in tags]
+    if problems:
+        got, wanted, fix = problems[0]
+        raise AlmError(where + got, wanted, fix)
 
 
 def as_table(variants: Many[Variant]) -> str:
@@ -90,7 +108,7 @@ def as_table(variants: Many[Variant]) -> str:
 
 def _trained(name: str, ablation: str, overrides: list[str], folder: Path, *, quiet: bool) -> Path:
     """The folder of a trained variant, trained now if it was not."""
-    wanted, saved, final = to_yaml(load_recipe(name, overrides, None, ablation)), folder / RECIPE, folder / "final"
+    wanted, saved, final = to_yaml(load_recipe(name, overrides, None, ablation)), folder / VARIANT, folder / "final"
     if saved.exists() and saved.read_text() != wanted:
         raise AlmError(
             f"got {folder}, in which another variant of {recipe_path(name).stem!r} was trained", "the same recipe and overrides", "remove that folder, or choose another with --out"

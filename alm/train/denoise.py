@@ -75,4 +75,5 @@ def build(parts: Parts, options: DenoiseOptions, track: Any) -> tuple[lm.Languag
             return sequence  # features cannot be written; what is learnt of them stays
         return denoised(sequence, vocabulary, spans_out(len(sequence), options.noise_share, options.span_ids, chance))
 
-    return lm.build(parts, options, track, change=change)
+    numbers = 2 * 4 / options.span_ids  # positions of a stretch's number, twice, beside one of its own
+    return lm.build(parts, options, track, change=change, growth=1 + options.noise_share * numbers)

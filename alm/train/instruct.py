@@ -23,10 +23,14 @@ def write_instructions(parts: Parts, folder: Path, splits: tuple[str, ...], syst
     """Writes FOLDER/instruct_SPLIT.jsonl for each split that has samples; returns how many lines each task gave.
 
     Raises:
-        AlmError: a recipe that hears features, a tokenizer of several codebooks, or a split without a sample.
+        AlmError: a recipe that hears features or has text alone, a tokenizer of several codebooks, or a split without a sample.
     """
     if parts.has("tokenizer") and parts.card("tokenizer").codebooks > 1:
         raise AlmError(f"got a tokenizer with {parts.card('tokenizer').codebooks} codebooks", "one: a line holds one unit a frame", "choose a tokenizer with one codebook")
+    for task in parts.recipe.data.tasks:
+        card = parts.task(task.use).card
+        if card.reads is None and card.outputs[0].modality == "text":
+            raise AlmError(f"got task {task.use!r}, whose lines would be text alone", "tasks that are given something, or speech alone", "leave it out of data.tasks")
     prompt = SpeechGptFormat(SpeechGptOptions(system))
     counts: dict[str, Counter[str]] = {}
     for split in splits:

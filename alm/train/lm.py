@@ -46,7 +46,7 @@ class Batch:
     transcripts: dict[int, list[int]] = field(default_factory=dict)  # row -> text ids of what it hears
     heard_spans: dict[int, list[slice]] = field(default_factory=dict)  # row -> where `heard` is True
     guides: list[Guide] = field(default_factory=list)
-    more: Tensor | None = None  # [B, S, K - 1] int64: further codebooks at the same position, -1 where there is none
+    more: Tensor | None = None  # [B, S, K - 1] int64: as Sequence.more
     lengths: Tensor | None = None  # [B] int64
 
 
@@ -124,7 +124,9 @@ class LanguageModelTraining(pl.LightningModule):
 
     def ctc_loss(self, batch: Batch, states: Tensor) -> Tensor:
         """CTC of the transcripts over the states at heard frames; the text rows score the ids, a learnt row the blank."""
-        rows = list(batch.transcripts)
+        rows = [row for row in batch.transcripts if batch.heard_spans.get(row)]
+        if not rows:  # what is heard is to be learnt too
+            return states.new_zeros(())
         frames, mask = pad_frames([torch.cat([states[row, span] for span in batch.heard_spans[row]]) for row in rows])
         text = self.vocabulary.blocks[0].size
         scores = torch.cat([self.backbone.scores(frames)[..., :text], (frames @ self.blank)[..., None]], -1)
@@ -178,7 +180,8 @@ class LanguageModelTraining(pl.LightningModule):
         losses, _targets, rows, _states = self.losses(batch, augment=False)
         for row, task in enumerate(batch.tasks):
             mine = losses[rows == row]
-            self.log(f"val/{self.task_names[task]}", mine.mean(), batch_size=len(mine))
+            if len(mine):
+                self.log(f"val/{self.task_names[task]}", mine.mean(), batch_size=len(mine))
 
     def batch_tokens(self, batch: Batch) -> int:
         """Positions that are not padding."""
@@ -200,7 +203,8 @@ class LanguageModelTraining(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
         more = None if batch.more is None else batch.more.to(device)
-        return replace(batch, ids=batch.ids.to(device), learn=batch.learn.to(device), heard=batch.heard.to(device), more=more)
+        lengths = None if batch.lengths is None else batch.lengths.to(device)
+        return replace(batch, ids=batch.ids.to(device), learn=batch.learn.to(device), heard=batch.heard.to(device), more=more, lengths=lengths)
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
@@ -246,7 +250,7 @@ def transcript(sample: Sample) -> str:
     """The text that a sample's given speech says, where the sample emits it; "" otherwise."""
     given = [s for s in sample.segments() if not s.learn]
     learnt = [s for s in sample.segments() if s.learn]
-    if not learnt or not all(isinstance(s.content, Units | Features) for s in given):
+    if not given or not learnt or not all(isinstance(s.content, Units | Features) for s in given):
         return ""
     first = learnt[0]
     return first.content if isinstance(first.content, str) and first.renders(given[0]) else ""
@@ -256,19 +260,32 @@ Change = Callable[[Sequence, JointVocabulary, random.Random], Sequence]
 
 
 def build(
-    parts: Parts, options: LmOptions, track: Any, training: type[LanguageModelTraining] = LanguageModelTraining, change: Change | None = None
+    parts: Parts, options: LmOptions, track: Any, training: type[LanguageModelTraining] = LanguageModelTraining, change: Change | None = None, growth: float = 1.0
 ) -> tuple[LanguageModelTraining, Any, Any]:
     """The module and its loaders.
 
     Args:
         training: the module, for objectives that differ in their loss.
         change: made of each sequence, anew each time but for validation, for objectives that differ in what is learnt.
+        growth: how much longer `change` makes a sequence, for the size of batches.
+
+    Raises:
+        AlmError: options that do not go with the parts.
     """
     config = parts.recipe
     model = assemble(parts)
     if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
         model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
+    if options.guide_copies and getattr(model.backbone, "freeze_text_rows", False):
+        raise AlmError("got guide_copies with LoRA, which keeps no change of the weights under it", "one of them", "set train.options.guide_copies: false")
     module = training(model, parts, options)
+    started_from = getattr(model.backbone, "started_from", None)
+    if options.unit_rows != "normal" and started_from is not None and model.vocabulary.check_begun(started_from):
+        raise AlmError(
+            f"got unit_rows {options.unit_rows} for a checkpoint whose unit rows are trained",
+            "unit_rows: normal, which keeps them",
+            "correct train.options, or start from text alone",
+        )
     if options.unit_rows == "codebook":
         start_rows_from_codebook(model, parts.load("tokenizer"))
     elif options.unit_rows == "labels":
@@ -287,7 +304,7 @@ def build(
         guides = [guide for row, (_, sample) in enumerate(drawn) for guide in guides_of(row, sample, sequences[row])] if options.guide_weight else []
         return collate([(task, sequence) for (task, _), sequence in zip(drawn, sequences, strict=True)], transcripts, guides)
 
-    size, seed = config.data.batch_positions, config.train.seed
+    size, seed = round(config.data.batch_positions / growth), config.train.seed
     train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)
     validation_batches = MixtureBatches(validation, size, 0, shuffle=False) if validation.entries else []
     validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=lambda drawn: encoded(drawn, random.Random(0)))

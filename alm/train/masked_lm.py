@@ -45,7 +45,9 @@ class MaskedLanguageModelTraining(lm.LanguageModelTraining):
         can[:, 0] = False
         drawn = torch.rand(batch.ids.shape, generator=chance, device=device)
         hidden = can & (drawn < self.options.mask_share)
-        share = drawn / max(self.options.mask_share, 1e-6)
+        none = can.any(1) & ~hidden.any(1)  # each row hides something
+        hidden[none, drawn.masked_fill(~can, 2.0).argmin(1)[none]] = True
+        share = drawn / self.options.mask_share
         random = torch.randint(0, len(self.vocabulary), batch.ids.shape, generator=chance, device=device)
         ids = torch.where(hidden & (share < 0.1), random, batch.ids)
         embeddings = input_embeddings(self.backbone, self.projector, ids, batch.slots)
@@ -62,10 +64,8 @@ def build(parts: Parts, options: MaskedLmOptions, track: Any) -> tuple[lm.Langua
     """The module and its loaders.
 
     Raises:
-        AlmError: several codebooks side by side, or losses that go by hearing from left to right.
+        AlmError: several ids at one position.
     """
     if parts.layout.streams > 1 or parts.layout.text_beside:
         raise AlmError("got a layout with several ids at one position", "one id", "write layout.kind: flattened, without text_beside")
-    if options.guide_weight or options.ctc_weight:
-        raise AlmError("got guide_weight or ctc_weight for objective masked-lm", "neither: they go with a model that listens from left to right", "leave them out")
     return lm.build(parts, replace(options, replace_frames=0.0, replace_text=0.0, replace_units=0.0), track, MaskedLanguageModelTraining)

@@ -8,6 +8,8 @@ of reciting what it has seen.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -64,6 +66,9 @@ class Mixture:
         self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
         for index, sample, source in pending:
             done = _with_contents(sample, contents, self.data.tasks[index], wording, cards[index])
+            if done is not None and parts.recipe.layout.text_beside and not _fits_beside(done, count_ids):
+                logging.getLogger("alm").warning("%s is left out: its speech has fewer units than its text has ids, which are to stand beside them", done.id)
+                done = None
             if done is not None:
                 self.by_task[index] += [len(self.entries)] * repeats[source]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
@@ -99,6 +104,8 @@ class Mixture:
         if any(not segment.says for segment in entry.sample.segments()):
             return None
         other = chance.choice(self.by_kind[entry.task, entry.sample.languages])
+        if any(not segment.says for segment in self.entries[other].sample.segments()):
+            return None
         return other if entry.length + self.entries[other].length <= MAX_JOINED else None
 
 
@@ -185,6 +192,13 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
     return dataclasses.replace(sample, turns=turns)
 
 
+def _fits_beside(sample: Sample, count_ids: Callable[[str], int]) -> bool:
+    """Whether each speech has as many units as the text that it says has ids, its end included."""
+    learnt = [segment for segment in sample.segments() if segment.learn]
+    pairs = [(a, b) for a, b in itertools.pairwise(learnt) if b.renders(a) and isinstance(a.content, str) and isinstance(b.content, Units)]
+    return all(count_ids(a.content) < b.content.num_frames for a, b in pairs)  # type: ignore[arg-type, union-attr]
+
+
 def with_own_units(sample: Sample, parts: Parts) -> Sample:
     """A ready-made sample whose nameless units are those of the recipe's tokenizer.
 
@@ -230,7 +244,7 @@ def joined(a: Sample, b: Sample) -> Sample:
             content = dataclasses.replace(x.content, values=torch.cat([x.content.values, y.content.values]))
         return dataclasses.replace(x, content=content)
 
-    turns = tuple(Turn(t.role, tuple(map(join, t.segments, u.segments))) for t, u in zip(a.turns, b.turns, strict=True))
+    turns = tuple(Turn(t.role, tuple(join(x, y) for x, y in zip(t.segments, u.segments, strict=True))) for t, u in zip(a.turns, b.turns, strict=True))
     return dataclasses.replace(a, turns=turns)
 
 

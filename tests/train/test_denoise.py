@@ -10,7 +10,6 @@ from hypothesis import given, settings, strategies as st
 
 import alm
 from alm.api.cards import TokenizerCard
-from alm.api.errors import AlmError
 from alm.api.types import Sequence
 from alm.api.vocabulary import JointVocabulary
 from alm.train import masked_lm
@@ -96,8 +95,31 @@ def test_hidden_ids_are_seen_from_both_sides(small_model):
         torch.testing.assert_close(backbone.hidden(embeddings, see)[0, :5], alone[0], atol=1e-4, rtol=1e-4)
 
 
-def test_what_goes_with_listening_is_refused(recipe):
+def test_each_row_hides_something(recipe):
+    """However few positions it has: otherwise it has no loss, and a mean over none is no number."""
     from alm.core.parts import Parts
 
-    with pytest.raises(AlmError, match="guide_weight"):
-        masked_lm.build(Parts.of(recipe("masked-lm")), MaskedLmOptions(guide_weight=1.0), lambda batches, total: batches)
+    module, loader, _ = masked_lm.build(Parts.of(recipe("masked-lm")), MaskedLmOptions(mask_share=0.01), lambda batches, total: batches)
+    batch = next(iter(loader))
+    _, _, rows, _ = module.losses(batch, augment=False)
+    assert set(rows.tolist()) == set(range(len(batch.ids)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "masked-lm", "guide_weight": 1.0}, "guide_weight"),
+        ({"objective": "masked-lm", "mask_share": 0.0}, "mask_share"),
+        ({"objective": "denoise", "ctc_weight": 0.5}, "ctc_weight"),
+        ({"objective": "denoise", "span_ids": 0.5}, "span_ids"),
+        ({"objective": "lm", "unit_rows": "labels"}, "without parts.unit_decoder"),
+        ({"objective": "lm", "unit_rows": "random"}, "one of: normal, codebook, labels"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(recipe, options, message, capsys):
+    from alm.cli import main
+
+    objective, *_ = options.values()
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", recipe(objective), *(f"train.options.{name}={value}" for name, value in options.items() if name != "objective")])
+    assert message in capsys.readouterr().err

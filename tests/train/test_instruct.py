@@ -69,6 +69,21 @@ def test_a_plain_loader_of_json_lines_reads_them(lines, tmp_path):
     assert list(loaded) == [json.loads(line) for line in (lines / "instruct_train.jsonl").read_text().splitlines()]
 
 
+def test_speech_alone_is_a_line_too(recipe, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["instruct", recipe, str(tmp_path), "data.tasks=[{use: SPEECH}]", "--split", "train"])
+    line = json.loads((tmp_path / "instruct_train.jsonl").read_text().splitlines()[0])["plain_text"]
+    assert line.startswith("<sosp><") and SpeechGptFormat(SpeechGptOptions()).line(read_line(line, "line", 25.0))["plain_text"] == line
+    with pytest.raises(SystemExit, match="2"):
+        main(["instruct", recipe, str(tmp_path), "data.tasks=[{use: TEXT}]"])
+    assert "text alone" in capsys.readouterr().err
+
+
+def test_a_model_may_learn_the_human_too(recipe, tmp_path):
+    """With CTC beside: what is heard is then learnt, and there is nothing for CTC to read."""
+    train(recipe, ["parts.prompt.learn_human=true", "train.options.ctc_weight=0.5", "data.tasks=[{use: ASR}]", "train.steps=1"], tmp_path, quiet=True)
+
+
 def test_what_a_line_says_of_several_turns_is_refused():
     for text in ("hello", "[Human]: a<eoh> [SpeechGPT]: b<eoa> [Human]: c<eoh> [SpeechGPT]: d<eoa>", "[Human]: a [SpeechGPT]: b<eoa>"):
         with pytest.raises(AlmError, match="line 7"):

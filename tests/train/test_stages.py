@@ -102,6 +102,8 @@ train: {{steps: 3, warmup_steps: 1, validate_every_steps: 2, options: {{guide_we
     assert len(whole.texts) == 2 and whole.units.num_frames >= 2
     *pieces, last = pipeline.stream("ASR AST S2ST", clip, "en", "es", first_units=2, chunk_units=3)
     assert last.result.emitted == whole.emitted and last.result.texts == whole.texts
+    said = {output: "".join(p.text for p in pieces if p.span == output) for output in range(3)}
+    assert [said[0].strip(), said[1].strip(), said[2]] == [*whole.texts, ""] and {p.span for p in pieces if p.audio is not None} == {2}
     torch.testing.assert_close(torch.cat([p.audio.samples for p in pieces if p.audio is not None], 1), whole.audio.samples, atol=1e-5, rtol=0)
 
 

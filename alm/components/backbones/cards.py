@@ -68,27 +68,46 @@ class HfOptions(StartOptions):
     new_rows: str = "normal"
 
 
+STARTS = ("checkpoint",)  # options that say where training starts, no more
+
+
 def llama_card(options: LlamaOptions, context: LoadContext) -> BackboneCard:
+    _check_checkpoint(options, context)
     text_size = 0
     if options.text_tokenizer:
         content = json.loads((context.folders(options.text_tokenizer)[0] / "tokenizer.json").read_text())
         text_size = len({*content["model"]["vocab"], *(token["content"] for token in content["added_tokens"])})
-    return BackboneCard(options.hidden_size, options.max_positions, source="arXiv 2302.13971", text_size=text_size)
+    return BackboneCard(options.hidden_size, options.max_positions, source="arXiv 2302.13971", text_size=text_size, starts=STARTS)
 
 
 def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
     """From config.json alone; a GGUF file has no such file, its sizes are read by the gguf reader when it loads."""
+    _check_checkpoint(options, context)
     (folder,) = context.folders(options.weights)
+    pretrained = not options.scratch
     if folder.name in SIZES:
         size, positions, text_size = SIZES[folder.name]
-        return BackboneCard(size, positions, pretrained=True, text_size=text_size)
+        return BackboneCard(size, positions, pretrained=pretrained, text_size=text_size, starts=STARTS)
     if not (folder / "config.json").exists():
         size, positions = _gguf_sizes(gguf_file(folder))
-        return BackboneCard(size, positions, pretrained=True)
+        return BackboneCard(size, positions, pretrained=pretrained, starts=STARTS)
     config = json.loads((folder / "config.json").read_text())
     return BackboneCard(
-        config.get("hidden_size", config.get("n_embd", 0)), config.get("max_position_embeddings", config.get("n_positions", 0)), config.get("tie_word_embeddings", True), True
+        config.get("hidden_size", config.get("n_embd", 0)),
+        config.get("max_position_embeddings", config.get("n_positions", 0)),
+        config.get("tie_word_embeddings", True),
+        pretrained,
+        starts=STARTS,
     )
+
+
+def _check_checkpoint(options: StartOptions, context: LoadContext) -> None:
+    """
+    Raises:
+        AlmError: a checkpoint that is not there.
+    """
+    if options.checkpoint and not (context.folders(options.checkpoint)[0] / "model.safetensors").is_file():
+        raise AlmError(f"got backbone checkpoint {options.checkpoint}, which has no model.safetensors", "a checkpoint of alm", "name the `final` folder of a run")
 
 
 def gguf_file(folder: Path) -> Path:

@@ -22,10 +22,17 @@ PREFIX = "backbone.model."  # of its weights in a checkpoint of alm
 
 
 class CausalBackbone(nn.Module):
-    """A transformers causal LM as an alm Backbone."""
+    """A transformers causal LM as an alm Backbone.
 
-    def __init__(self, model: Any, text_tokenizer: Any, card: BackboneCard, *, new_rows: str = "normal", freeze_text_rows: bool = False, scale: float = 1.0) -> None:
+    Attributes:
+        started_from: the checkpoint of alm whose rows it has; the joint vocabulary must begin alike.
+    """
+
+    def __init__(
+        self, model: Any, text_tokenizer: Any, card: BackboneCard, *, new_rows: str = "normal", freeze_text_rows: bool = False, scale: float = 1.0, started_from: Path | None = None
+    ) -> None:
         super().__init__()
+        self.started_from = started_from
         self.scale = scale
         self.model, self.text_tokenizer, self.card = model, text_tokenizer, card
         self.new_rows, self.freeze_text_rows = new_rows, freeze_text_rows
@@ -119,9 +126,11 @@ def _started(model: Any, text_tokenizer: Any, card: BackboneCard, options: Start
     Raises:
         AlmError: a checkpoint that does not fit, or LoRA for rows that are not tied.
     """
+    started_from = None
     if options.checkpoint:
-        _take_checkpoint(model, context.folders(options.checkpoint)[0])
-        new_rows = "normal"  # those of the checkpoint are to stay
+        (started_from,) = context.folders(options.checkpoint)
+        if _take_checkpoint(model, started_from) > len(text_tokenizer):
+            new_rows = "normal"  # its unit rows are to stay
     if options.lora_rank:
         from peft import LoraConfig, inject_adapter_in_model
 
@@ -131,30 +140,29 @@ def _started(model: Any, text_tokenizer: Any, card: BackboneCard, options: Start
             parameter.requires_grad_(False)
         config = LoraConfig(r=options.lora_rank, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, target_modules=list(options.lora_targets) or "all-linear")
         model = inject_adapter_in_model(config, model)
-    return CausalBackbone(model, text_tokenizer, card, new_rows=new_rows, freeze_text_rows=bool(options.lora_rank), scale=scale)
+    return CausalBackbone(model, text_tokenizer, card, new_rows=new_rows, freeze_text_rows=bool(options.lora_rank), scale=scale, started_from=started_from)
 
 
-def _take_checkpoint(model: Any, folder: Path) -> None:
-    """Puts the weights of a checkpoint of alm in the place of the model's own.
+def _take_checkpoint(model: Any, folder: Path) -> int:
+    """Puts the weights of a checkpoint of alm in the place of the model's own; returns how many rows its table has.
 
     Raises:
         AlmError: no checkpoint, one that holds LoRA alone, or one of another network.
     """
+    rows = next(name for name, value in model.named_parameters() if value is model.get_input_embeddings().weight)
     path = folder / "model.safetensors"
     state = {name.removeprefix(PREFIX): value.float() for name, value in load_file(path).items() if name.startswith(PREFIX)} if path.is_file() else {}
-    table = next((value for name, value in state.items() if name.endswith("embed_tokens.weight")), None)
-    if table is None:
+    if rows not in state:
         raise AlmError(f"got backbone checkpoint {folder}", "a checkpoint of alm whose backbone was trained as a whole", "name the `final` folder of such a run")
-    model.resize_token_embeddings(len(table), mean_resizing=False)
-    try:
-        missing, unknown = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise AlmError(f"got backbone checkpoint {folder} of another network", "one trained from the same weights", "correct weights or checkpoint") from error
-    tied = {name for name in missing if name.startswith("lm_head") and model.config.tie_word_embeddings}
-    if unknown or set(missing) - tied:
-        raise AlmError(
-            f"got backbone checkpoint {folder}, which {'has' if unknown else 'lacks'} {[*unknown, *missing][0]}", "the weights of this network", "correct weights or checkpoint"
-        )
+    model.resize_token_embeddings(len(state[rows]), mean_resizing=False)
+    wanted = model.state_dict(keep_vars=True)
+    misfits = [name for name, value in state.items() if name not in wanted or wanted[name].shape != value.shape]
+    tables = {name for name, value in wanted.items() if value is wanted[rows]}  # input and output rows, where they are tied
+    misfits += [name for name in wanted if name not in state and name not in tables]
+    if misfits:
+        raise AlmError(f"got backbone checkpoint {folder}, which differs in {misfits[0]}", "one of the same network", "correct the backbone's options or the checkpoint")
+    model.load_state_dict(state, strict=False)
+    return len(state[rows])
 
 
 def _with_lora(model: Any, folder: Path) -> Any:

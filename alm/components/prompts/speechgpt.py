@@ -185,18 +185,12 @@ RESULT = re.compile(r";\s*\[[tu]a\]\s?")
 
 
 def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
-    """The sample of a SpeechInstruct line's `plain_text`; unit strings with and without spaces. Units have no fingerprint: a line does
+    """The sample of a SpeechInstruct line's `plain_text`, or of a line of speech alone; unit strings with and without spaces. Units have no fingerprint: a line does
     not say which tokenizer made them.
 
     Raises:
         AlmError: a line that is no single exchange between the two sides.
     """
-    found = LINE.fullmatch(text.strip() + " ")
-    if not found or HUMAN in found["answer"]:
-        raise AlmError(f"{name}: got {text[:60]!r}", "[Human]: ...<eoh> [SpeechGPT]: ...<eoa>", "correct the line, or cut a longer dialogue into its exchanges")
-    instruction, divider, given = found["human"].partition(f" {INPUT} ")
-    if not divider:
-        instruction, given = "", found["human"]
 
     def segment(part: str, *, learn: bool) -> Segment:
         spoken = SPOKEN.fullmatch(part.strip())
@@ -205,6 +199,14 @@ def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
         codes = [int(code) for code in re.findall(r"\d+", spoken["units"])]
         return Segment(Units(torch.tensor([codes], dtype=torch.int64), frame_rate_hz, ""), learn)
 
+    if SPOKEN.fullmatch(text.strip()):
+        return Sample(name, (), (), (Turn("user", ()), Turn("assistant", (segment(text, learn=True),))), (Emit("audio"),))
+    found = LINE.fullmatch(text.strip() + " ")
+    if not found or HUMAN in found["answer"]:
+        raise AlmError(f"{name}: got {text[:60]!r}", "[Human]: ...<eoh> [SpeechGPT]: ...<eoa>", "correct the line, or cut a longer dialogue into its exchanges")
+    instruction, divider, given = found["human"].partition(f" {INPUT} ")
+    if not divider:
+        instruction, given = "", found["human"]
     answers = tuple(segment(part, learn=True) for part in RESULT.split(found["answer"]))
     turns = (Turn("user", (segment(given, learn=False),)), Turn("assistant", answers))
     return Sample(name, (), (), turns, tuple(Emit(answer.modality) for answer in answers), instruction)
