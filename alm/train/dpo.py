@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from alm.api.batching import batches_by_length
 from alm.api.errors import AlmError
 from alm.api.interfaces import PreferenceCorpus
 from alm.api.types import Sequence
@@ -33,11 +34,12 @@ class PreferenceTraining(pl.LightningModule):
 
     Args:
         pairs: of each split, in the order of their numbers.
+        batch_positions: of a batch, when the reference is reckoned.
     """
 
-    def __init__(self, lm: LanguageModelTraining, pairs: dict[str, list[Pair]], options: DpoOptions, train: Any) -> None:
+    def __init__(self, lm: LanguageModelTraining, pairs: dict[str, list[Pair]], options: DpoOptions, train: Any, batch_positions: int) -> None:
         super().__init__()
-        self.lm, self.pairs, self.options, self.train_config = lm, pairs, options, train
+        self.lm, self.pairs, self.options, self.train_config, self.batch_positions = lm, pairs, options, train, batch_positions
         for split, found in pairs.items():
             self.register_buffer(f"reference_{split}", torch.full((len(found), 2), torch.nan))
 
@@ -67,7 +69,7 @@ class PreferenceTraining(pl.LightningModule):
     @torch.inference_mode()
     def share_likelier(self, split: str) -> float:
         """In how many pairs of a split the better answer is the likelier one by the mean of its ids, in percent."""
-        found = [mean[::2] > mean[1::2] for batch in self._batches(split) for mean in (self.log_probs(batch)[1],)]
+        found = [mean[::2] > mean[1::2] for _, batch in self._batches(split) for mean in (self.log_probs(batch)[1],)]
         return 100 * float(torch.cat(found).float().mean())
 
     def batch_tokens(self, given: tuple[Tensor, Batch]) -> int:
@@ -86,16 +88,22 @@ class PreferenceTraining(pl.LightningModule):
         self.lm.load_part(folder)
         self.eval()
         for split in self.pairs:
-            found = [self.log_probs(batch)[0] for batch in self._batches(split)]
-            if found:
-                getattr(self, f"reference_{split}").copy_(torch.cat(found).view(-1, 2))
+            reference = getattr(self, f"reference_{split}")
+            for numbers, batch in self._batches(split):
+                reference[numbers] = self.log_probs(batch)[0].view(-1, 2)
         self.train()
 
-    def _batches(self, split: str) -> list[Batch]:
-        return [pairs_batch([pair])[1] for pair in self.pairs[split]]
+    def _batches(self, split: str) -> list[tuple[Tensor, Batch]]:
+        pairs = self.pairs[split]
+        groups = batches_by_length([_length(pair) for pair in pairs], self.batch_positions)
+        return [pairs_batch([pairs[number] for number in group]) for group in groups]
 
     def transfer_batch_to_device(self, given: tuple[Tensor, Batch], device: Any, number: int) -> tuple[Tensor, Batch]:
         return given[0].to(device), self.lm.transfer_batch_to_device(given[1], device, number)
+
+
+def _length(pair: Pair) -> int:
+    return len(pair[1]) + len(pair[2])
 
 
 def pairs_batch(pairs: list[Pair]) -> tuple[Tensor, Batch]:
@@ -116,10 +124,11 @@ def build(parts: Parts, options: DpoOptions, track: Any) -> tuple[PreferenceTrai
                     pairs[name].append((len(pairs[name]), better, worse))
     if not pairs["train"]:
         raise AlmError(f"recipe {config.name!r} has no pair to train on", "a corpus such as `preferences` with a train split", "write one with `alm prefer`")
-    module = PreferenceTraining(LanguageModelTraining(model, parts, LmOptions(half_precision_checkpoint=options.half_precision_checkpoint)), pairs, options, config.train)
+    module = PreferenceTraining(
+        LanguageModelTraining(model, parts, LmOptions(half_precision_checkpoint=options.half_precision_checkpoint)), pairs, options, config.train, config.data.batch_positions
+    )
 
     def loaded(name: str, *, shuffle: bool) -> Any:
-        lengths = [len(better) + len(worse) for _, better, worse in pairs[name]]
-        return loader(pairs[name], lengths, config.data.batch_positions, pairs_batch, shuffle=shuffle, seed=config.train.seed)
+        return loader(pairs[name], [_length(pair) for pair in pairs[name]], config.data.batch_positions, pairs_batch, shuffle=shuffle, seed=config.train.seed)
 
     return module, loaded("train", shuffle=True), loaded("validation", shuffle=False)
