@@ -347,7 +347,7 @@ def perplexity(
     if texts is not None and not texts.is_file():
         raise AlmError(f"got texts {texts}, which is not a file", "a file with a text a line", "check the path")
     pipeline = _load(model)
-    lines = texts.read_text().splitlines() if texts else [u.text for u in pipeline.parts.utterances("test") if u.language == language]
+    lines = texts.read_text().splitlines() if texts else list(dict.fromkeys(u.text for u in pipeline.parts.utterances("test") if u.language == language))
     value, count = measured(pipeline, lines, language)
     print(json.dumps({"perplexity": value, "texts": count}) if as_json else f"{value:.2f} on {count} texts")
 
