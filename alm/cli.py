@@ -30,7 +30,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Model = Annotated[str, typer.Option("--model", help="A registered model's name or a checkpoint folder.")]
 DEFAULT_MODEL = "prompts"
-SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")  # a message that ends so is a file
 OVERRIDE = re.compile(r"(name|description|parts|layout|data|train)(\.[\w.]+)?=")
 
 
@@ -272,7 +272,7 @@ def chat(
     pipeline = _load(model, overrides or ())
 
     def answer(said: str) -> None:
-        result = pipeline.chat(_sound_or_text(said), language, to=to, speaker=speaker, seed=seed)
+        result = pipeline.chat(Path(said) if said.lower().endswith(SOUNDS) else said, language, to=to, speaker=speaker, seed=seed)
         if output is not None:
             if result.audio is None:
                 raise AlmError(f"the model made no sound to write to {output}", "a spoken answer", "leave -o out, or ask with --to audio")
@@ -444,19 +444,6 @@ def _load(model: str, overrides: Sequence[str] = ()) -> Pipeline:
     from alm.core.pipeline import load
 
     return load(model, overrides)
-
-
-def _sound_or_text(said: str) -> Path | str:
-    """A sound file, by its suffix, or what is said in writing.
-
-    Raises:
-        AlmError: a sound file that is not there.
-    """
-    if not said.lower().endswith(SOUNDS):
-        return said
-    if not Path(said).is_file():
-        raise AlmError(f"got sound file {said}, which is not a file", "a file that is there", "check the path")
-    return Path(said)
 
 
 def _as_json(result: Result, output: Path | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> 
     save_file(state, folder / MODEL_FILE)
     model.vocabulary.save(folder)
     kept, starts = parts.recipe.parts, model.backbone.card.starts
-    if not _holds_lora(model.backbone):  # all weights are in the file: where they started is no longer needed
+    if not holds_lora(model.backbone):  # all weights are in the file: where they started is no longer needed
         options = {key: value for key, value in kept["backbone"].options.items() if key not in starts}
         kept = {**kept, "backbone": PartConfig(kept["backbone"].use, options)}
     copied = {kind: _with_copied_sources(kind, part, parts, folder, starts) for kind, part in kept.items()}
@@ -88,7 +88,7 @@ NEW_ROWS_KEY = "backbone.new_rows"
 def trained_state(backbone: Any, vocabulary: JointVocabulary) -> dict[str, Any]:
     """What must be kept of a backbone: all of it, or under LoRA the adapters and the new rows."""
     state = backbone.state_dict(keep_vars=True)
-    if not _holds_lora(backbone):
+    if not holds_lora(backbone):
         seen: dict[int, str] = {}
         return {n: v for n, v in state.items() if seen.setdefault(v.data_ptr(), n) == n}  # tied rows once
     table = backbone.model.get_input_embeddings().weight
@@ -96,7 +96,7 @@ def trained_state(backbone: Any, vocabulary: JointVocabulary) -> dict[str, Any]:
     return {**kept, "new_rows": table[vocabulary.blocks[0].size :]}
 
 
-def _holds_lora(backbone: Any) -> bool:
+def holds_lora(backbone: Any) -> bool:
     """Whether only adapters and new rows are trained."""
     return bool(getattr(backbone, "freeze_text_rows", False))
 

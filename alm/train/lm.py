@@ -25,7 +25,7 @@ from alm.api.interfaces import SampleCorpus
 from alm.api.types import SLOT_ID, Features, Sample, Sequence, Slot, Units
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model, assemble, input_embeddings
-from alm.core.checkpoint import load_state, save_checkpoint
+from alm.core.checkpoint import holds_lora, load_state, save_checkpoint
 from alm.core.parts import Parts
 from alm.train.augment import replace_rows
 from alm.train.guide import Guide, GuidedAttention, guides_of
@@ -276,7 +276,7 @@ def build(
     model = assemble(parts)
     if config.train.precision == "bf16-mixed" and not torch.cuda.is_available():
         model.backbone.model.set_attn_implementation("eager")  # torch's fused attention is the slower one for bfloat16 on a CPU
-    if options.guide_copies and getattr(model.backbone, "freeze_text_rows", False):
+    if options.guide_copies and holds_lora(model.backbone):
         raise AlmError("got guide_copies with LoRA, which keeps no change of the weights under it", "one of them", "set train.options.guide_copies: false")
     module = training(model, parts, options)
     started_from = getattr(model.backbone, "started_from", None)

@@ -81,7 +81,9 @@ def test_speech_alone_is_a_line_too(recipe, tmp_path, capsys):
 
 def test_a_model_may_learn_the_human_too(recipe, tmp_path):
     """With CTC beside: what is heard is then learnt, and there is nothing for CTC to read."""
-    train(recipe, ["parts.prompt.learn_human=true", "train.options.ctc_weight=0.5", "data.tasks=[{use: ASR}]", "train.steps=1"], tmp_path, quiet=True)
+    folder = train(recipe, ["parts.prompt.learn_human=true", "train.options.ctc_weight=0.5", "data.tasks=[{use: ASR}]", "train.steps=1"], tmp_path, quiet=True)
+    weights = Pipeline(folder).model.backbone.state_dict()
+    assert all(bool(value.isfinite().all()) for value in weights.values())
 
 
 def test_what_a_line_says_of_several_turns_is_refused():

@@ -45,11 +45,7 @@ class SpeechGptFormat:
 
     def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
         writer = SequenceWriter(vocabulary)
-        if _stands_alone(sample):
-            writer.ids([vocabulary.end_id], "end", learn=False)
-        else:
-            writer.text(self.options.system, "tag", learn=False)
-            self._human(writer, sample, learn=self.options.learn_human)
+        self._given(writer, sample, learn_human=self.options.learn_human)
         _answer(writer, sample)
         writer.ids([vocabulary.end_id], "end", learn=True)
         return writer.sequence()
@@ -64,13 +60,7 @@ class SpeechGptFormat:
 
     def prompt(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
         writer = SequenceWriter(vocabulary)
-        if _stands_alone(sample):
-            writer.ids([vocabulary.end_id], "end", learn=False)
-            return writer.sequence()
-        writer.text(self.options.system, "tag", learn=False)
-        self._human(writer, sample, learn=False, as_released=self.options.ask_as_released)
-        if self.options.ask_as_released:
-            writer.text(" ", "tag", learn=False)
+        self._given(writer, sample, as_released=self.options.ask_as_released)
         return writer.sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
@@ -98,6 +88,14 @@ class SpeechGptFormat:
         """Whether a space comes before the speech that is emitted: not of one that stands alone, nor behind a prompt that ends in one."""
         return index > 0 or not (_stands_alone(sample) or self.options.ask_as_released)
 
+    def _given(self, writer: SequenceWriter, sample: Sample, *, learn_human: bool = False, as_released: bool = False) -> None:
+        """All that stands before an answer; the end token before one that stands alone."""
+        if _stands_alone(sample):
+            writer.ids([writer.vocabulary.end_id], "end", learn=False)
+            return
+        writer.text(self.options.system, "tag", learn=False)
+        self._human(writer, sample, learn=learn_human, as_released=as_released)
+
     def _human(self, writer: Writer, sample: Sample, *, learn: bool, as_released: bool = False) -> None:
         """What is given, up to where the answer begins."""
         writer.tag(HUMAN, learn=learn)
@@ -110,6 +108,8 @@ class SpeechGptFormat:
         writer.text(" " if sample.instruction and not as_released else ". ", "tag", learn=learn)
         writer.tag(SPEECHGPT, learn=learn)
         writer.text(":", "tag", learn=learn)
+        if as_released:
+            writer.text(" ", "tag", learn=learn)
 
 
 class Writer(Protocol):
@@ -185,8 +185,8 @@ RESULT = re.compile(r";\s*\[[tu]a\]\s?")
 
 
 def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
-    """The sample of a SpeechInstruct line's `plain_text`, or of a line of speech alone; unit strings with and without spaces. Units have no fingerprint: a line does
-    not say which tokenizer made them.
+    """The sample of a SpeechInstruct line's `plain_text`, or of a line of speech alone; unit strings with and without spaces. Units have
+    no fingerprint: a line does not say which tokenizer made them.
 
     Raises:
         AlmError: a line that is no single exchange between the two sides.
