@@ -16,7 +16,8 @@ from alm.api.types import Audio, Features, Sample, Segment, Sequence, Speaker, U
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from alm.api.vocabulary import JointVocabulary, SpanRule
+    from alm.api.plans import SpanRule
+    from alm.api.vocabulary import JointVocabulary
 
 
 class LoadContext(Protocol):
@@ -156,7 +157,7 @@ class PromptFormat(Protocol):
         ...
 
     def plan(self, sample: Sample, vocabulary: Any) -> Many[Any]:
-        """What the model may emit, span by span: a list of alm.api.vocabulary.SpanRule."""
+        """What the model may emit, span by span: a list of alm.api.plans.SpanRule."""
         ...
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: Any) -> list[Segment]:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
+from alm.api.plans import PlanReader, SpanRule
 from alm.api.types import GIVEN
-from alm.api.vocabulary import JointVocabulary, PlanReader, SpanRule
+from alm.api.vocabulary import JointVocabulary
 from alm.core.embed import embed_ids
 
 MOST_BESIDE = 200  # ids of a text beside its speech

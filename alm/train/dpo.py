@@ -42,6 +42,7 @@ class PreferenceTraining(pl.LightningModule):
         self.lm, self.pairs, self.options, self.train_config, self.batch_positions = lm, pairs, options, train, batch_positions
         for split, found in pairs.items():
             self.register_buffer(f"reference_{split}", torch.full((len(found), 2), torch.nan))
+            self.register_buffer(f"likelier_{split}", torch.full((len(found),), torch.nan))  # by the reference
 
     def log_probs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of each answer: the sum over its ids, and their mean, [B] each; better and worse by turns."""
@@ -64,13 +65,9 @@ class PreferenceTraining(pl.LightningModule):
 
     def validation_step(self, given: tuple[Tensor, Batch], _: int) -> None:
         loss, gained, likelier = self.loss(*given, self.reference_validation)
-        self.log_dict({"val/dpo": loss, "val/gained": gained.float().mean(), "val/likelier": likelier.float().mean()}, batch_size=len(likelier))
-
-    @torch.inference_mode()
-    def share_likelier(self, split: str) -> float:
-        """In how many pairs of a split the better answer is the likelier one by the mean of its ids, in percent."""
-        found = [mean[::2] > mean[1::2] for _, batch in self._batches(split) for mean in (self.log_probs(batch)[1],)]
-        return 100 * float(torch.cat(found).float().mean())
+        before = self.likelier_validation[given[0]].mean()
+        shares = {"val/gained": gained.float().mean(), "val/likelier": likelier.float().mean(), "val/likelier_before": before}
+        self.log_dict({"val/dpo": loss, **shares}, batch_size=len(likelier))
 
     def batch_tokens(self, given: tuple[Tensor, Batch]) -> int:
         """Positions that are not padding."""
@@ -88,9 +85,11 @@ class PreferenceTraining(pl.LightningModule):
         self.lm.load_part(folder)
         self.eval()
         for split in self.pairs:
-            reference = getattr(self, f"reference_{split}")
+            reference, likelier = getattr(self, f"reference_{split}"), getattr(self, f"likelier_{split}")
             for numbers, batch in self._batches(split):
-                reference[numbers] = self.log_probs(batch)[0].view(-1, 2)
+                total, mean = self.log_probs(batch)
+                reference[numbers] = total.view(-1, 2)
+                likelier[numbers] = (mean[::2] > mean[1::2]).float()
         self.train()
 
     def _batches(self, split: str) -> list[tuple[Tensor, Batch]]:

@@ -9,9 +9,10 @@ from hypothesis import given, settings, strategies as st
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError, VocabularyMismatchError
+from alm.api.plans import SpanRule
 from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, Units
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.vocabulary import JointVocabulary
 from tests.fakes import fake_text_tokenizer
 
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from alm.api import testing
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
+from alm.api.plans import SpanRule
 from alm.api.types import GIVEN
-from alm.api.vocabulary import JointVocabulary, SpanRule
+from alm.api.vocabulary import JointVocabulary
 from alm.components.decoders.cards import CtcTextOptions, CtcUnitsOptions, ctc_units_card
 from alm.components.decoders.ctc import CtcText, CtcUnits, Speech, Transcript, load_ctc_units
 from alm.components.decoders.unit_labels import UnitLabels, load_unit_labels

@@ -11,9 +11,10 @@ from hypothesis import given, settings, strategies as st
 from alm.api.cards import TaskCard, TokenizerCard
 from alm.api.errors import AlmError
 from alm.api.layouts import make_layout
+from alm.api.plans import PlanReader, pieces_of
 from alm.api.tasks import DeclaredTask
 from alm.api.types import AudioFile, Mark, Sample, Segment, Turn, Units, Utterance
-from alm.api.vocabulary import JointVocabulary, PlanReader, pieces_of
+from alm.api.vocabulary import JointVocabulary
 from alm.components.prompts.audiopalm import AudioPalmFormat
 from alm.components.prompts.cards import SPEECHGPT_CARD, SpeechGptOptions
 from alm.components.prompts.speechgpt import SpeechGptFormat

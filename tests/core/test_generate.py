@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
 from alm.api.layouts import make_layout
-from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
+from alm.api.plans import SpanRule, pieces_of
+from alm.api.vocabulary import JointVocabulary
 from alm.components.decoders.cards import SampleOptions
 from alm.components.decoders.stepwise import Greedy, Sample
 from alm.core.embed import embed_ids

@@ -14,7 +14,7 @@ from alm.core.pipeline import Pipeline
 from alm.core.preferences import prefer
 from alm.train.dpo import build
 from alm.train.options import DpoOptions
-from alm.train.run import train
+from alm.train.run import VALIDATION, train
 from tests.conftest import write_recipe
 
 
@@ -53,14 +53,16 @@ def test_better_answers_become_likelier(recipe, small_model, tmp_path):
     loss, gained, _ = module.loss(numbers, batch, module.reference_train)
     assert float(loss) == pytest.approx(0.6931, abs=1e-3) and not bool(gained.any()), "the model itself is the reference"
 
-    folder = train(recipe, [], tmp_path, quiet=True)
+    folder = train(recipe, [], tmp_path, quiet=True, validate=True)
     after, _, _ = build(parts, DpoOptions(), None)
     after.load_part(small_model)
     after.lm.load_part(folder)
     after.eval()
     pair = (numbers, batch)
     assert float(after.loss(*pair, after.reference_train)[0]) < 0.5, "learnt"
-    assert after.share_likelier("validation") >= module.share_likelier("validation")
+    losses = json.loads((tmp_path / VALIDATION).read_text())
+    assert losses["val/likelier_before"] == pytest.approx(float(module.likelier_validation.mean()), abs=1e-4)
+    assert losses["val/likelier"] >= losses["val/likelier_before"] and losses["val/gained"] == 1
     gains = torch.cat([after.log_probs(b)[0].view(-1, 2) - after.reference_validation[n] for n, b in after._batches("validation")])
     assert float((gains[:, 0] - gains[:, 1]).min()) > 0, "on every held-out pair"
     Pipeline(folder).run("MT", "thank you", "en", "es")

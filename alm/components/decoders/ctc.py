@@ -20,7 +20,8 @@ from alm.components.decoders.cards import CTC_TEXT_CARD, CtcTextOptions, CtcUnit
 from alm.components.decoders.unit_labels import UnitLabels, load_unit_labels
 
 if TYPE_CHECKING:
-    from alm.api.vocabulary import JointVocabulary, SpanRule
+    from alm.api.plans import SpanRule
+    from alm.api.vocabulary import JointVocabulary
 
 FLOOR = 1e-8  # of a CTC probability: what was not heard at all may still be said
 END_FLOOR = 1e-2  # likewise of the end of speech

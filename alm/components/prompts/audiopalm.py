@@ -15,9 +15,10 @@ from typing import Any
 
 from alm.api.errors import UnknownNameError
 from alm.api.languages import LANGUAGES
+from alm.api.plans import SpanRule, pieces_of
 from alm.api.text import read_marks
 from alm.api.types import GIVEN, Emit, Sample, Segment, Sequence
-from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
+from alm.api.vocabulary import JointVocabulary
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import AUDIOPALM_CARD
 

@@ -24,9 +24,10 @@ from typing import Any, Protocol
 import torch
 
 from alm.api.errors import AlmError
+from alm.api.plans import SpanRule, pieces_of
 from alm.api.text import marks_text, read_marks
 from alm.api.types import Emit, Sample, Segment, Sequence, Turn, Units
-from alm.api.vocabulary import JointVocabulary, SpanRule, pieces_of
+from alm.api.vocabulary import JointVocabulary
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import SPEECHGPT_CARD, SpeechGptOptions
 
