@@ -109,6 +109,7 @@ class PromptFormatCard:
         added_tags: what it writes as ids of its own, in the order in which the vocabulary grows by them after the units.
         unit_token: how a text tokenizer that was extended for it names a unit, such as "<{}>".
         weaves: it can write an answer's text and speech by turns or side by side (alm.api.layouts).
+        combines: it can ask for several tasks, and several results, at once.
         asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
     """
 
@@ -122,6 +123,7 @@ class PromptFormatCard:
     unit_token: str = ""
     asks_in_words: bool = False
     weaves: bool = False
+    combines: bool = True
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None

@@ -1,5 +1,8 @@
 """The errors a user can cause. Each says what came, what was wanted, and the fix; the CLI prints them as one line."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class AlmError(ValueError):
     """A user's mistake or an input that cannot be used: one clear line, exit code 2.
@@ -22,3 +25,10 @@ class UnknownNameError(AlmError, LookupError):
 
 class VocabularyMismatchError(AlmError):
     """A checkpoint, cache or vocoder that was made with another vocabulary or codebook."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A fix for a misspelt name: the closest known names, or all of them."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"one of: {', '.join(known) or 'none is registered'}"

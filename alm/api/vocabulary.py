@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from alm.api.cards import TokenizerCard
-from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError
+from alm.api.errors import AlmError, UnknownNameError, VocabularyMismatchError, did_you_mean
 from alm.api.layouts import CodebookLayout
 from alm.api.plans import SpanRule
 from alm.api.types import Units
@@ -48,7 +48,7 @@ class JointVocabulary:
         text_tokenizer: its ids stay as they are, rows [0, len(text_tokenizer)).
         units: the card of the tokenizer whose units get blocks, or None for a text-only model.
         layout: how the codes of a frame stand in a sequence.
-        tags: of the prompt format, each an id of its own, in rows after the units.
+        tags: of the prompt format, each an id of its own, in rows after the units; one that the text tokenizer has as a token keeps its id.
         unit_token: how a text tokenizer that was extended already names a unit, such as "<{}>": one that has all units and tags keeps
             their ids, and the text is what stands before them.
 
@@ -62,12 +62,16 @@ class JointVocabulary:
         size = units.vocabulary_size + bool(layout.delays) if units else 0
         books = units.codebooks if units else 0
         names = [unit_token.format(i) for i in range(size)] if unit_token and books == 1 else []
-        known = _known_start(text_tokenizer, [*names, *self.tags])
+        known = _known_start(text_tokenizer, [*names, *self.tags]) if names else None
         text = Block("text", 0, len(text_tokenizer) if known is None else known, _text_fingerprint(text_tokenizer))
         self.unit_blocks = tuple(Block(f"units/{k}", text.size + k * size, size, units.fingerprint if units else "") for k in range(books))
         self.blocks: tuple[Block, ...] = (text, *self.unit_blocks)
-        if self.tags:
-            self.blocks += (Block("tags", text.size + books * size, len(self.tags)),)
+        pieces = text_tokenizer.get_vocab() if self.tags and known is None else {}  # type: ignore[attr-defined]
+        self._tag_ids = {tag: pieces[tag] for tag in self.tags if tag in pieces}
+        new = [tag for tag in self.tags if tag not in self._tag_ids]
+        if new:
+            self.blocks += (Block("tags", text.size + books * size, len(new)),)
+        self._tag_ids |= {tag: self.blocks[-1].start + number for number, tag in enumerate(new)}
         eos = getattr(text_tokenizer, "eos_token_id", None)
         if eos is None:
             raise AlmError("got a text tokenizer without an end token", "an eos_token", "set tokenizer.eos_token before building the vocabulary")
@@ -98,9 +102,22 @@ class JointVocabulary:
         Raises:
             UnknownNameError: no tag of the format.
         """
-        if tag not in self.tags:
-            raise UnknownNameError(f"got tag {tag!r}", "a tag of the prompt format", f"one of: {', '.join(self.tags)}" if self.tags else "choose another format")
-        return self.blocks[-1].start + self.tags.index(tag)
+        if tag not in self._tag_ids:
+            raise UnknownNameError(f"got tag {tag!r}", "a tag of the prompt format", did_you_mean(tag, self.tags) if self.tags else "choose another format")
+        return self._tag_ids[tag]
+
+    @cached_property
+    def _tag_names(self) -> dict[int, str]:
+        return {index: tag for tag, index in self._tag_ids.items()}
+
+    def tag_name(self, index: int) -> str:
+        """The tag of an id, "" of one that is none."""
+        return self._tag_names.get(index, "")
+
+    @cached_property
+    def _special_ids(self) -> set[int]:
+        """What no text may have, though the text tokenizer would read it there."""
+        return {*self.text_tokenizer.all_special_ids, *self._tag_names} - {self.text_tokenizer.unk_token_id}  # type: ignore[attr-defined]
 
     @property
     def unit_ids(self) -> range:
@@ -111,7 +128,7 @@ class JointVocabulary:
         """What an id is; the line break and the end token are ends."""
         if index in self.unit_ids:
             return "units"
-        if index >= self.blocks[0].size:
+        if index >= self.blocks[0].size or index in self._tag_names:
             return "tag"
         return "end" if index in self.end_ids else "text"
 
@@ -136,21 +153,21 @@ class JointVocabulary:
             AlmError: a text that holds what an extended text tokenizer reads as a unit or a tag.
         """
         ids = self.text_tokenizer.encode(text.replace(SEPARATOR, " "), add_special_tokens=False)
-        beyond = [index for index in ids if index >= self.blocks[0].size]
+        beyond = [index for index in ids if index >= self.blocks[0].size or index in self._special_ids]
         if beyond:
-            raise AlmError(f"got text with {self.text_tokenizer.decode(beyond[:1])!r}, which is a unit or a tag", "text alone", "take it out")
+            raise AlmError(f"got text with {self.text_tokenizer.decode(beyond[:1])!r}, which is a unit or a tag, or another special token", "text alone", "take it out")
         return ids
 
     def text(self, ids: Many[int]) -> str:
         """Text of ids; those that are not in the text block are left out."""
-        kept = [i for i in ids if i < self.blocks[0].size]
+        kept = [i for i in ids if i < self.blocks[0].size and i not in self._tag_names]
         return self.text_tokenizer.decode(kept, skip_special_tokens=True).strip()
 
     def spelt(self, ids: Many[int]) -> str:
         """Ids as a string, as papers print sequences: text as it is, tags by name, units as `<661>`; a slot of features as nothing."""
         written, text = [], list[int]()
         for index in [*ids, None]:
-            if index is not None and 0 <= index < self.blocks[0].size:
+            if index is not None and 0 <= index < self.blocks[0].size and index not in self._tag_names:
                 text.append(index)
                 continue
             if text:
@@ -158,8 +175,8 @@ class JointVocabulary:
                 text = []
             if index is not None and index in self.unit_ids:
                 written.append(f"<{(index - self.unit_ids.start) % self.unit_blocks[0].size}>")
-            elif index is not None and self.tags and index >= self.blocks[-1].start:
-                written.append(self.tags[index - self.blocks[-1].start])
+            elif index is not None:
+                written.append(self.tag_name(index))
         return "".join(written)
 
     @property
@@ -224,6 +241,7 @@ class JointVocabulary:
         mask = torch.zeros(len(self), dtype=torch.bool)
         if rule.kind == "text":
             mask |= self._text_ids_mask()
+            mask[slice(*rule.also)] = True
             mask[rule.stop_id] = position >= rule.min_ids
         elif self.layout.tail:
             if ended == self.layout.tail:
@@ -267,7 +285,7 @@ class JointVocabulary:
             for token, index in self.text_tokenizer.get_vocab().items():  # type: ignore[attr-defined]
                 if "\n" in token or "Ċ" in token:
                     mask[index] = False
-            mask[list(self.text_tokenizer.all_special_ids)] = False  # type: ignore[attr-defined]
+            mask[[*self.text_tokenizer.all_special_ids, *self._tag_names]] = False  # type: ignore[attr-defined]
             self._text_mask = mask
         return self._text_mask
 
@@ -328,7 +346,7 @@ def _known_start(text_tokenizer: TextTokenizer, names: list[str]) -> int | None:
     Raises:
         AlmError: one that has some of them, or has them in another order.
     """
-    known = text_tokenizer.get_vocab() if names else {}  # type: ignore[attr-defined]
+    known = text_tokenizer.get_vocab()  # type: ignore[attr-defined]
     found = [name for name in names if name in known]
     if not found:
         return None

@@ -55,11 +55,14 @@ def register_backbones(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_prompt_formats(register: Callable[..., None]) -> None:
-    from alm.components.prompts.cards import AUDIOPALM_CARD, SPEECHGPT_CARD, SpeechGptOptions
+    from alm.components.prompts.cards import AUDIOPALM_CARD, SPEECHGPT_CARD, ChatMlOptions, QwenAudioOptions, SpeechGptOptions, chatml_card, qwen_audio_card
 
     load_audiopalm, load_speechgpt = _late("prompts.audiopalm", "AudioPalmFormat"), _late("prompts.speechgpt", "SpeechGptFormat")
     register("audiopalm", lambda options, context: load_audiopalm(), AUDIOPALM_CARD)
     register("speechgpt", lambda options, context: load_speechgpt(options), SPEECHGPT_CARD, SpeechGptOptions)
+    load_qwen_audio, load_chatml = _late("prompts.qwen_audio", "QwenAudioFormat"), _late("prompts.chatml", "ChatMlFormat")
+    register("qwen-audio", lambda options, context: load_qwen_audio(options), qwen_audio_card, QwenAudioOptions)
+    register("chatml", lambda options, context: load_chatml(options), chatml_card, ChatMlOptions)
 
 
 @hookimpl

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alm.api.errors import AlmError
+from alm.api.errors import AlmError, did_you_mean
 from alm.api.layouts import make_layout
 from alm.core.config import TaskConfig
 from alm.core.parts import Parts, component_card, load_task
-from alm.core.plugins import did_you_mean
 
 Problem = tuple[str, str, str]  # got, wanted, fix
 
@@ -191,6 +190,12 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
             if not prompt.accepts_tag(tag):
                 fix = did_you_mean(tag, prompt.tags) if prompt.tags else f"give the task a tag like {prompt.tag_pattern}"
                 yield f"got task tag {tag!r}", f"a tag that prompt format {parts.recipe.parts['prompt'].use!r} can write", fix
+        if not prompt.combines and len(card.outputs) > 1:
+            yield (
+                f"got task {task.use!r} with {len(card.outputs)} results",
+                f"one result, for prompt format {parts.recipe.parts['prompt'].use!r}",
+                "ask for one after the other, or choose another format",
+            )
         if prompt.asks_in_words and card.pairing != "reply" and not load_task(parts.found, task.use).instructed:
             yield (
                 f"got task {task.use!r} without instructions",

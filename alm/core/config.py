@@ -15,9 +15,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.types import Utterance
-from alm.core.plugins import Registry, did_you_mean, registry
+from alm.core.plugins import Registry, registry
 
 OBJECTIVES = ("lm", "bpe", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "dpo", "masked-lm", "denoise")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")

@@ -15,12 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.manifests import cut_audio, cuts_of, holds_cuts, lines_of, utterances_from_lines
 from alm.api.types import AudioFile
 from alm.core.audio import header_of, read_audio, write_audio
 from alm.core.files import atomic_folder, gzipped, write_bytes, write_text
-from alm.core.plugins import did_you_mean
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 TEXT_KEYS = ("text", "transcription", "sentence", "transcript")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from alm.api.cards import TaskCard
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Speaker, Turn, Units, Utterance
@@ -27,7 +27,7 @@ from alm.core.checkpoint import load_state
 from alm.core.config import TaskConfig, load_recipe, recipe_path, recipes
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
-from alm.core.plugins import Registry, did_you_mean, registry
+from alm.core.plugins import Registry, registry
 from alm.core.results import Piece, Request, Result, joined, spans_of
 from alm.core.voice import Clock, Voice
 from alm.core.wording import Wording

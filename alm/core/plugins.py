@@ -4,11 +4,10 @@ Each entry point of group `alm` is loaded on its own: one that fails is set asid
 and the rest stays usable. Two plugins may register the same name; only the bare name is then refused.
 """
 
-import difflib
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pluggy
 
 from alm.api import hookspecs
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 
 GROUP = "alm"
 KINDS = {  # what a recipe calls a part -> the hook that registers it
@@ -167,13 +166,6 @@ class Registry:
         call("register_engines", lambda name, run: engines.append((label, name, run)))
         call("register_demo_tabs", lambda title, build: tabs.append((label, title, build)))
         return components, folders, models, engines, tabs
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A fix for a misspelt name: the closest known names, or all of them."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"one of: {', '.join(known) or 'none is registered'}"
 
 
 def _new_manager() -> pluggy.PluginManager:

@@ -20,14 +20,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from alm.api.batching import batches_by_length
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.types import AudioFile
 from alm.components.codebook import Codebook
 from alm.core.audio import prepare, read_audio
 from alm.core.cache import BATCH_S, Cache
 from alm.core.devices import pick_device
 from alm.core.parts import Parts
-from alm.core.plugins import did_you_mean
 from alm.train.options import KmeansOptions
 
 CHUNK = 1 << 16

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from alm.api.cards import PromptFormatCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
 from alm.api.languages import LANGUAGES
+from alm.components.prompts import qwen_tags
 
 AUDIOPALM_CARD = PromptFormatCard(tag_pattern="[A-Z][A-Z0-9-]*", languages=tuple(LANGUAGES), weaves=True, source="arXiv 2306.12925")
 SPEECHGPT_CARD = PromptFormatCard(
@@ -29,3 +33,78 @@ class SpeechGptOptions:
     system: str = ""
     learn_human: bool = False
     ask_as_released: bool = False
+
+
+TRANSCRIPT, ANALYSIS = "<|startoftranscript|>{source}", "<|startofanalysis|>{source}"
+KEYWORD, CAPTION = f"{ANALYSIS}<|keyword|><|en|><|notimestamps|>", f"{ANALYSIS}<|caption|><|en|><|notimestamps|>"
+HEADERS = {  # of tasks that Qwen-Audio has tags for; all others are asked as questions
+    "ASR": f"{TRANSCRIPT}<|transcribe|>{{source}}<|notimestamps|><|wo_itn|>",
+    "SRWT": f"{TRANSCRIPT}<|transcribe|>{{source}}<|timestamps|><|0.00|>",
+    "AST": f"{TRANSCRIPT}<|translate|>{{target}}<|notimestamps|><|itn|>",
+    "CAPTION": f"{CAPTION}<|caption_plain|>",
+    "MUSIC": f"{CAPTION}<|music_description|>",
+    "SCENE": f"{KEYWORD}<|scene|>",
+    "EVENTS": f"{KEYWORD}<|event|>",
+    "VOCAL": f"{KEYWORD}<|vocal_classification|>",
+    "EMOTION": f"{KEYWORD}<|emotion_recognition|>",
+    "SID": f"{KEYWORD}<|speaker_meta|>",
+    "INTENT": f"{KEYWORD}<|speech_understanding|><|action|>",
+    "ENTITIES": f"{KEYWORD}<|speech_understanding|><|entities|>",
+    "NER": f"{KEYWORD}<|named_entity_recognition|>",
+    "NOTE": f"{KEYWORD}<|note_analysis|>",
+}
+
+
+@dataclass(frozen=True)
+class QwenAudioOptions:
+    """Attributes:
+    more_languages: ISO 639-1 codes that get a tag beside those of Qwen-Audio.
+    headers: tags of further tasks, or other ones, by the task's tag; `{source}` and `{target}` stand for the languages' tags.
+    """
+
+    more_languages: tuple[str, ...] = ()
+    headers: dict[str, Any] = field(default_factory=dict)
+
+
+def qwen_audio_card(options: QwenAudioOptions, context: LoadContext | None) -> PromptFormatCard:
+    """
+    Raises:
+        AlmError: a header whose tags Qwen-Audio has not, or has in another order.
+    """
+    for tag, header in options.headers.items():
+        if not isinstance(header, str):
+            raise AlmError(f"got header {header!r} for task {tag}", "a string of tags", "write it in quotation marks")
+        qwen_tags.check_header(header.replace("{source}", "<|en|>").replace("{target}", "<|en|>"), options.more_languages)
+    return PromptFormatCard(
+        outputs=("text", "marks"),
+        languages=(*qwen_tags.LANGUAGES, *options.more_languages),
+        added_tags=qwen_tags.all_tags(options.more_languages),
+        combines=False,
+        source="arXiv 2311.07919",
+    )
+
+
+CHATML_TAGS = ("<|im_start|>", "<|im_end|>")
+
+
+@dataclass(frozen=True)
+class ChatMlOptions:
+    """Attributes:
+    system: what stands before every conversation; "" writes no system turn.
+    audio: the tags around each recording: Qwen-Audio's are `<audio>` and `</audio>`, Qwen2-Audio's `<|audio_bos|>` and `<|audio_eos|>`.
+    """
+
+    system: str = "You are a helpful assistant."
+    audio: tuple[str, ...] = (qwen_tags.AUDIO, qwen_tags.END_OF_AUDIO)
+
+
+def chatml_card(options: ChatMlOptions, context: LoadContext | None) -> PromptFormatCard:
+    """
+    Raises:
+        AlmError: another number of tags than two.
+    """
+    if len(options.audio) != 2:
+        raise AlmError(f"got audio {list(options.audio)}", "a tag before and a tag behind a recording", f"write [{', '.join(ChatMlOptions.audio)}]")
+    return PromptFormatCard(
+        outputs=("text", "marks"), languages=tuple(LANGUAGES), added_tags=(*CHATML_TAGS, *options.audio), asks_in_words=True, combines=False, source="arXiv 2311.07919"
+    )
