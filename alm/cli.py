@@ -31,6 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to 
 Model = Annotated[str, typer.Option("--model", help="A registered model's name or a checkpoint folder.")]
 DEFAULT_MODEL = "prompts"
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")  # a message that ends so is a file
+MESSAGE = re.compile(r"""'[^']+\.\w+'|"[^"]+\.\w+"|\S+""")
 OVERRIDE = re.compile(r"(name|description|parts|layout|data|train)(\.[\w.]+)?=")
 
 
@@ -254,11 +255,12 @@ def run(
 
 @app.command()
 def chat(
-    message: Annotated[str, typer.Argument(help="A sound file, or what is said in writing; left out, one message after another is asked for.")] = "",
+    message: Annotated[str, typer.Argument(help="A sound file, or what is said in writing, or (in format chatml) both; left out, one message after another is asked for.")] = "",
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, laid over the model's recipe: parts.backbone.weights=dir:FOLDER")] = None,
     model: Annotated[str, typer.Option("--model", help="A registered model, a checkpoint folder, or a recipe whose backbone is pretrained.")] = DEFAULT_MODEL,
     language: Annotated[str, typer.Option("--language", help="Of the message and the answer.")] = "en",
     to: Annotated[str, typer.Option("--to", help="text or audio: how it is to answer; as the model can, if not given.")] = "",
+    beyond: Annotated[str, typer.Option(help="Of a conversation that is too long for the model: refuse, or summarize its beginning.")] = "refuse",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the spoken answer.")] = None,
     speaker: str = "",
     seed: int = 0,
@@ -271,8 +273,13 @@ def chat(
         message, overrides = "", [message, *(overrides or [])]
     pipeline = _load(model, overrides or ())
 
+    talk = pipeline.conversation(language, beyond=beyond) if pipeline.parts.card("prompt").converses and not to else None
+
     def answer(said: str) -> None:
-        result = pipeline.chat(Path(said) if said.lower().endswith(SOUNDS) else said, language, to=to, speaker=speaker, seed=seed)
+        if talk is not None:
+            result = talk.say(*_message(said), seed=seed)
+        else:
+            result = pipeline.chat(Path(said) if said.lower().endswith(SOUNDS) else said, language, to=to, speaker=speaker, seed=seed)
         if output is not None:
             if result.audio is None:
                 raise AlmError(f"the model made no sound to write to {output}", "a spoken answer", "leave -o out, or ask with --to audio")
@@ -438,6 +445,20 @@ def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the p
     from alm.core.scaffold import new_plugin as make
 
     print(make(name, folder))
+
+
+def _message(said: str) -> list[str | Path]:
+    """Sound files, with quotation marks where a name has spaces, and the words between them."""
+    pieces: list[str | Path] = []
+    for part in MESSAGE.findall(said):
+        name = part.strip("'\"")
+        if name.lower().endswith(SOUNDS):
+            pieces.append(Path(name))
+        elif pieces and isinstance(pieces[-1], str):
+            pieces[-1] += f" {part}"
+        else:
+            pieces.append(part)
+    return pieces
 
 
 def _load(model: str, overrides: Sequence[str] = ()) -> Pipeline:

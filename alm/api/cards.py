@@ -110,6 +110,7 @@ class PromptFormatCard:
         unit_token: how a text tokenizer that was extended for it names a unit, such as "<{}>".
         weaves: it can write an answer's text and speech by turns or side by side (alm.api.layouts).
         combines: it can ask for several tasks, and several results, at once.
+        converses: it can write many turns over many recordings.
         asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
     """
 
@@ -124,6 +125,7 @@ class PromptFormatCard:
     asks_in_words: bool = False
     weaves: bool = False
     combines: bool = True
+    converses: bool = False
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None

@@ -25,6 +25,7 @@ from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
 from alm.core.config import TaskConfig, load_recipe, recipe_path, recipes
+from alm.core.conversation import Conversation
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, registry
@@ -328,6 +329,17 @@ class Pipeline:
             )
         return self.run(max(fits, key=lambda use: len(replies[use].outputs)), message, language, speaker=speaker, decoder=decoder, seed=seed)
 
+    def conversation(self, language: str = "en", *, beyond: str = "refuse") -> Conversation:
+        """A new conversation of many turns over many recordings.
+
+        Args:
+            beyond: what becomes of one that is too long for the model: "refuse", or "summarize" its earlier turns in the model's own words.
+
+        Raises:
+            AlmError: a model whose prompt format cannot carry one, another language, or another `beyond`.
+        """
+        return Conversation(self, language, beyond)
+
     def tokenize(self, audio: Audio) -> Units:
         """Units of a clip, resampled to what the tokenizer wants."""
         return self.tokenizer.encode([prepare(audio, self.tokenizer.card.sample_rate_hz)])[0]
@@ -402,19 +414,23 @@ class Pipeline:
             assert isinstance(segment.content, AudioFile)
             recording: Any = recordings[segment.content]
             audio = read_audio(recording) if isinstance(recording, AudioFile) else recording
-            return self._hear(audio, config, continues=bool(segment.part))
+            return self.hear(audio, "units" if segment.part else config.audio)
 
         turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=content) for s in t.segments for content in given(s))) for t in sample.turns)
         return dataclasses.replace(sample, turns=turns)
 
-    def _hear(self, audio: Audio, config: TaskConfig, *, continues: bool) -> list[Any]:
-        """The sound as its task hears it: features, units, or both in this order."""
+    def hear(self, audio: Audio, form: str) -> list[Any]:
+        """A sound as a task hears it: as "features", "units", or "both" in this order."""
         heard: list[Any] = []
-        if config.audio in ("features", "both") and not continues:
+        if form in ("features", "both"):
             heard += self.encoder.encode([prepare(audio, self.encoder.card.sample_rate_hz)])
-        if config.audio != "features" or continues:
+        if form != "features":
             heard.append(self.tokenize(audio))
         return heard
+
+    def answer(self, request: Request, sample: Sample, decoder: Any = None, seed: int = 0) -> Result:
+        """What the model makes of a sample whose audio is units or features."""
+        return next(self._run([request], [sample], decoder, seed))
 
     def _run(self, requests: Many[Request], samples: Many[Sample], decoder: Any, seed: int) -> Iterator[Result]:
         started = time.perf_counter()

@@ -106,5 +106,11 @@ def chatml_card(options: ChatMlOptions, context: LoadContext | None) -> PromptFo
     if len(options.audio) != 2:
         raise AlmError(f"got audio {list(options.audio)}", "a tag before and a tag behind a recording", f"write [{', '.join(ChatMlOptions.audio)}]")
     return PromptFormatCard(
-        outputs=("text", "marks"), languages=tuple(LANGUAGES), added_tags=(*CHATML_TAGS, *options.audio), asks_in_words=True, combines=False, source="arXiv 2311.07919"
+        outputs=("text", "marks"),
+        languages=tuple(LANGUAGES),
+        added_tags=(*CHATML_TAGS, *options.audio),
+        asks_in_words=True,
+        combines=False,
+        converses=True,
+        source="arXiv 2311.07919",
     )
