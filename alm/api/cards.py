@@ -57,6 +57,7 @@ class EncoderCard:
         extra_slots: positions that the projector adds to a clip, such as a learned begin and end.
         fingerprint: identifies the weights; caches match by it.
         text_labels: pieces of the backbone's text tokenizer over which the features are posteriors; 0 where they are not.
+        projects: its projector is trained already, for the backbone beside which it was published.
     """
 
     sample_rate_hz: int
@@ -71,6 +72,7 @@ class EncoderCard:
     merges_frames: bool = False
     text_labels: int = 0
     extra_slots: int = 0
+    projects: bool = False
 
 
 @dataclass(frozen=True)

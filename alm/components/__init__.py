@@ -38,11 +38,12 @@ def register_tokenizers(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_encoders(register: Callable[..., None]) -> None:
-    from alm.components.encoders.cards import KINDS
+    from alm.components.encoders.cards import KINDS, Qwen2AudioOptions, qwen2_audio_card
 
     load = _late("encoders.frames", "load_encoder")
     for kind in KINDS:
         register(kind.name, partial(load, kind), kind.card, kind.options)
+    register("qwen2-audio", _late("encoders.qwen2_audio", "load_encoder"), qwen2_audio_card, Qwen2AudioOptions)
 
 
 @hookimpl

@@ -114,7 +114,8 @@ class Pipeline:
             return
         model = self.model
         grown = len(model.vocabulary) > len(model.backbone.text_tokenizer)
-        if grown or model.projector is not None or model.depth is not None:
+        projects = model.projector is None or self.parts.card("encoder").projects
+        if grown or not projects or model.depth is not None:
             raise AlmError(
                 f"got task {card.tag} for recipe {self.recipe.name!r}, which knows text alone as it stands",
                 "a model that was trained on sound",

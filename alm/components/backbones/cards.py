@@ -56,7 +56,7 @@ class HfOptions(StartOptions):
     """Any AutoModelForCausalLM. As StartOptions, and:
 
     Attributes:
-        weights: weight source; a .gguf file in it is read through transformers.
+        weights: weight source; a .gguf file in it is read through transformers; of a model that hears or sees too, its language model is taken.
         scratch: take the sizes of `weights` and start from random ones, to see what the pretrained ones are worth.
         lora: weight source of a trained LoRA folder, as peft writes it; merged into the weights when they are loaded.
         new_rows: "normal" (the model's initializer) or "zeros": how the audio rows start, unsettled in AudioPaLM.
@@ -92,6 +92,7 @@ def hf_card(options: HfOptions, context: LoadContext) -> BackboneCard:
         size, positions = _gguf_sizes(gguf_file(folder))
         return BackboneCard(size, positions, pretrained=pretrained, starts=STARTS)
     config = json.loads((folder / "config.json").read_text())
+    config = {**config, **config.get("text_config", {})}
     return BackboneCard(
         config.get("hidden_size", config.get("n_embd", 0)),
         config.get("max_position_embeddings", config.get("n_positions", 0)),

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
@@ -111,13 +112,28 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     (folder,) = context.folders(options.weights)
     extra = {} if (folder / "config.json").exists() else {"gguf_file": gguf_file(folder).name}
     text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
+    config = AutoConfig.from_pretrained(folder, **extra)
+    part = getattr(config, "text_config", None) if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING else None
     if options.scratch:
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **extra), dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(part or config, dtype=torch.float32)
+    elif part is not None:
+        model = _language_model(config, folder)
     else:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
     if options.lora:
         model = _with_lora(model, context.folders(options.lora)[0])
     return _started(model, text_tokenizer, hf_card(options, context), options, context, new_rows=options.new_rows)
+
+
+def _language_model(config: Any, folder: Path) -> Any:
+    """The language model of a checkpoint that hears or sees too, as a causal one by itself."""
+    (architecture,) = config.architectures
+    whole = getattr(transformers, architecture).from_pretrained(folder, dtype=torch.float32)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config.text_config, dtype=torch.float32)
+    setattr(model, model.base_model_prefix, whole.model.language_model)
+    model.set_output_embeddings(whole.lm_head)
+    return model
 
 
 def _started(model: Any, text_tokenizer: Any, card: BackboneCard, options: StartOptions, context: LoadContext, *, new_rows: str = "normal", scale: float = 1.0) -> CausalBackbone:

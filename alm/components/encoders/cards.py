@@ -79,6 +79,33 @@ class W2vBertOptions(FrameOptions):
 
 
 @dataclass(frozen=True)
+class Qwen2AudioOptions:
+    """Attributes:
+    weights: weight source of a Qwen2AudioForConditionalGeneration, whose encoder and projector are taken.
+    """
+
+    weights: str = ""
+
+
+def qwen2_audio_card(options: Qwen2AudioOptions, context: LoadContext) -> EncoderCard:
+    """
+    Raises:
+        AlmError: no weights, or those of another model.
+    """
+    if not options.weights:
+        raise AlmError("got encoder 'qwen2-audio' without weights", "a weight source", "set `weights: hf:ORG/NAME@REVISION` or `weights: dir:PATH`")
+    config = read_config(options, context, "qwen2-audio", "qwen2_audio")
+    return EncoderCard(
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        frame_rate_hz=WHISPER_RATE_HZ / 2,
+        feature_size=config.get("audio_config", {}).get("d_model", 1280),
+        fingerprint=hashlib.sha256(source_identity(options.weights, context).encode()).hexdigest()[:16],
+        source="arXiv 2407.10759",
+        projects=True,
+    )
+
+
+@dataclass(frozen=True)
 class Sizes:
     """What a card must know of a network before it is loaded.
 
@@ -218,7 +245,7 @@ def _whisper_width_and_depth(options: FrameOptions, context: LoadContext) -> tup
     return network.config.d_model, network.config.encoder_layers
 
 
-def read_json(options: FrameOptions, context: LoadContext, name: str) -> dict[str, Any]:
+def read_json(options: FrameOptions | Qwen2AudioOptions, context: LoadContext, name: str) -> dict[str, Any]:
     """A JSON file of a checkpoint folder, {} where it is not there.
 
     Raises:
@@ -234,7 +261,7 @@ def read_json(options: FrameOptions, context: LoadContext, name: str) -> dict[st
     return content
 
 
-def read_config(options: FrameOptions, context: LoadContext, name: str, model_type: str) -> dict[str, Any]:
+def read_config(options: FrameOptions | Qwen2AudioOptions, context: LoadContext, name: str, model_type: str) -> dict[str, Any]:
     """config.json of a checkpoint of one model type.
 
     Raises:

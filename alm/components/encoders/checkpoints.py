@@ -36,12 +36,13 @@ def load_layers(options: FrameOptions, context: LoadContext) -> Any:
     return load_pretrained(options.weights, context, num_hidden_layers=max(options.layers))
 
 
-def load_pretrained(weights: str, context: LoadContext, network: Any = None, key_mapping: dict[str, str] | None = None, **sizes: Any) -> Any:
+def load_pretrained(weights: str, context: LoadContext, network: Any = None, key_mapping: dict[str, str] | None = None, part_of_config: str = "", **sizes: Any) -> Any:
     """A transformers model in float32, evaluating, on the context's device.
 
     Args:
         network: its class, where it is not what AutoModel makes of its config.
         key_mapping: patterns of names in the checkpoint -> names in the network.
+        part_of_config: the key of the config's part that is the network's.
         sizes: keys of its config to change first.
 
     Raises:
@@ -52,11 +53,12 @@ def load_pretrained(weights: str, context: LoadContext, network: Any = None, key
     folder = context.folders(weights)[0]
     try:
         config = AutoConfig.from_pretrained(folder)
+        config = getattr(config, part_of_config) if part_of_config else config
         for key, value in sizes.items():
             setattr(config, key, value)
         with _without_report():
             model, report = (network or AutoModel).from_pretrained(folder, config=config, key_mapping=key_mapping, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
         raise AlmError(f"got weights {weights!r}, which do not load ({' '.join(str(error).split())[:200]})", "a transformers checkpoint", "check the folder") from error
     missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
     if missing:

@@ -67,18 +67,24 @@ class ChatMlFormat:
         return writer.sequence()
 
     def _turn(self, writer: SequenceWriter, turn: Turn, instruction: str, recordings: Iterator[int]) -> None:
+        """Recordings and words in their order; the instruction before the first words."""
         _begin(writer, turn.role)
-        for segment in (s for s in turn.segments if s.modality == "audio"):
-            writer.text(f"Audio {next(recordings)}: ", "tag", learn=False)
-            writer.tag(self.options.audio[0], learn=False)
-            writer.segment(segment)
-            writer.tag(self.options.audio[1], learn=False)
-            writer.ids([writer.vocabulary.separator_id], "tag", learn=False)
-        words = [s for s in turn.segments if s.modality != "audio"]
-        learn = any(s.learn for s in words)
-        written = [s.content if isinstance(s.content, str) else marks_text(s.content) for s in words if isinstance(s.content, str | tuple)]
-        writer.text(" ".join(text for text in (instruction, *written) if text), "text", learn=learn)
-        writer.tag(END, learn=learn)
+        space, asked = "", instruction
+        for segment in turn.segments:
+            if segment.modality == "audio":
+                writer.text(f"Audio {next(recordings)}: ", "tag", learn=False)
+                writer.tag(self.options.audio[0], learn=False)
+                writer.segment(segment)
+                writer.tag(self.options.audio[1], learn=False)
+                writer.ids([writer.vocabulary.separator_id], "tag", learn=False)
+                space = ""
+                continue
+            assert isinstance(segment.content, str | tuple)
+            words = segment.content if isinstance(segment.content, str) else marks_text(segment.content)
+            writer.text(space + f"{asked} {words}".lstrip(), "text", learn=segment.learn)
+            space, asked = " ", ""
+        writer.text(space + asked if asked else "", "text", learn=False)
+        writer.tag(END, learn=any(segment.learn for segment in turn.segments))
 
 
 def _begin(writer: SequenceWriter, role: str) -> None:
