@@ -84,6 +84,7 @@ class LanguageModelTraining(pl.LightningModule):
         if self.guide is not None and options.guide_copies:
             self.guide.start_copying()
         self.units = vocabulary.unit_ids
+        freeze(model, options.freeze)
         self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -205,6 +206,26 @@ class LanguageModelTraining(pl.LightningModule):
         more = None if batch.more is None else batch.more.to(device)
         lengths = None if batch.lengths is None else batch.lengths.to(device)
         return replace(batch, ids=batch.ids.to(device), learn=batch.learn.to(device), heard=batch.heard.to(device), more=more, lengths=lengths)
+
+
+def freeze(model: Model, parts: tuple[str, ...]) -> None:
+    """Lets parts of a model rest (`LmOptions.freeze`).
+
+    Raises:
+        AlmError: a part that the model has not, or no part left to be trained.
+    """
+    encoder = getattr(model.projector, "network", None)
+    modules = {"backbone": model.backbone, "encoder": encoder, "projector": model.projector if encoder is None else getattr(model.projector, "projector", None)}
+    for name in parts:
+        module = modules[name]
+        if module is None:
+            fix = "set `live: true` of encoder whisper" if name == "encoder" else "leave it out"
+            raise AlmError(f"got train.options.freeze {name} for a model that trains none", "a part that it trains", fix)
+        module.requires_grad_(False)
+        if name == "backbone" and len(model.vocabulary) > model.vocabulary.blocks[0].size:
+            model.backbone.freeze_rows(model.vocabulary.blocks[0].size)
+    if not any(parameter.requires_grad for module in (model.backbone, model.projector) if module is not None for parameter in module.parameters()):
+        raise AlmError(f"got train.options.freeze {list(parts)}, which leaves nothing", "a part that is trained", "leave one out")
 
 
 def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from alm.api.errors import AlmError, UnknownNameError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.core.config import RecipeConfig, build_options
 
+FREEZABLE = ("backbone", "encoder", "projector")
 UNIT_ROWS = ("normal", "codebook", "labels")
 
 
@@ -172,6 +173,7 @@ class LmOptions:
             projection of the tokenizer's centroids, so that units that sound alike start alike ("codebook"); or as the text rows of
             the characters that each sounds like ("labels", by the trained labels of decoder ctc-units), so that a backbone that can
             read starts with speech spelt to it.
+        freeze: what rests: "backbone" (all but the rows of units and tags), "encoder" (a live one), "projector" (what follows the encoder).
         half_precision_checkpoint: write weights as float16.
     """
 
@@ -186,9 +188,13 @@ class LmOptions:
     guide_steps: int = 2000
     guide_copies: bool = False
     unit_rows: str = "normal"
+    freeze: tuple[str, ...] = ()
     half_precision_checkpoint: bool = True
 
     def __post_init__(self) -> None:
+        for part in self.freeze:
+            if part not in FREEZABLE:
+                raise UnknownNameError(f"got freeze {part!r}", "what can rest", did_you_mean(part, FREEZABLE))
         if self.unit_rows not in UNIT_ROWS:
             raise UnknownNameError(f"got unit_rows {self.unit_rows!r}", "a way to start them", f"one of: {', '.join(UNIT_ROWS)}")
 

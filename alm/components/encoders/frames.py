@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence as Many
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -125,8 +125,10 @@ def check_audio(clip: Audio, sample_rate_hz: int, who: str, min_samples: int) ->
         raise AlmError(f"got {clip.num_samples} samples", f"at least {min_samples} for {who}", "record a longer clip")
 
 
-def load_encoder(kind: Kind, options: FrameOptions, context: LoadContext) -> FrameEncoder:
+def load_encoder(kind: Kind, options: FrameOptions, context: LoadContext) -> Any:
     """The encoder of a kind, on the context's device."""
+    if getattr(options, "live", False):
+        return importlib.import_module("alm.components.encoders.live").load_encoder(options, context)
     card = kind.card(options, context)
     network: FrameNetwork = importlib.import_module(f"alm.components.encoders.{kind.module}").load_network(options, context)
     adapter = load_adapter(adapter_file(options, context)).to(context.device) if options.adapter else None

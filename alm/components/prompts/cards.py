@@ -35,6 +35,7 @@ class SpeechGptOptions:
     ask_as_released: bool = False
 
 
+CHATML_TAGS = ("<|im_start|>", "<|im_end|>")
 TRANSCRIPT, ANALYSIS = "<|startoftranscript|>{source}", "<|startofanalysis|>{source}"
 KEYWORD, CAPTION = f"{ANALYSIS}<|keyword|><|en|><|notimestamps|>", f"{ANALYSIS}<|caption|><|en|><|notimestamps|>"
 HEADERS = {  # of tasks that Qwen-Audio has tags for; all others are asked as questions
@@ -78,13 +79,10 @@ def qwen_audio_card(options: QwenAudioOptions, context: LoadContext | None) -> P
     return PromptFormatCard(
         outputs=("text", "marks"),
         languages=(*qwen_tags.LANGUAGES, *options.more_languages),
-        added_tags=qwen_tags.all_tags(options.more_languages),
+        added_tags=(*CHATML_TAGS, *qwen_tags.all_tags(options.more_languages)),
         combines=False,
         source="arXiv 2311.07919",
     )
-
-
-CHATML_TAGS = ("<|im_start|>", "<|im_end|>")
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,13 @@ class ChatMlOptions:
     """Attributes:
     system: what stands before every conversation; "" writes no system turn.
     audio: the tags around each recording: Qwen-Audio's are `<audio>` and `</audio>`, Qwen2-Audio's `<|audio_bos|>` and `<|audio_eos|>`.
+    qwen_audio: it has ids for all tags of format qwen-audio too, so that training goes on from a model of that.
+    more_languages: then, those of that format.
     """
 
     system: str = "You are a helpful assistant."
+    qwen_audio: bool = False
+    more_languages: tuple[str, ...] = ()
     audio: tuple[str, ...] = (qwen_tags.AUDIO, qwen_tags.END_OF_AUDIO)
 
 
@@ -108,7 +110,7 @@ def chatml_card(options: ChatMlOptions, context: LoadContext | None) -> PromptFo
     return PromptFormatCard(
         outputs=("text", "marks"),
         languages=tuple(LANGUAGES),
-        added_tags=(*CHATML_TAGS, *options.audio),
+        added_tags=(*CHATML_TAGS, *(qwen_tags.all_tags(options.more_languages) if options.qwen_audio else options.audio)),
         asks_in_words=True,
         combines=False,
         converses=True,
