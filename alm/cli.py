@@ -19,7 +19,6 @@ import typer
 from alm.api.errors import AlmError
 
 if TYPE_CHECKING:
-    from alm.api.types import Audio
     from alm.core.pipeline import Pipeline
     from alm.core.results import Result
 
@@ -222,7 +221,7 @@ def instruct(
 @app.command()
 def run(
     task: str,
-    input: Annotated[str, typer.Argument(help="A sound file, or text for tasks that read text; nothing for tasks that are given nothing.")] = "",
+    input: Annotated[str, typer.Argument(help="A sound file (or a picture, or what else the task reads), or text; nothing for tasks that are given nothing.")] = "",
     source: Annotated[str, typer.Option("--from", help="Language of the input.")] = "en",
     target: Annotated[str, typer.Option("--to", help="Language to translate into.")] = "",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the sound.")] = None,
@@ -240,8 +239,8 @@ def run(
     from alm.core.parts import load_task
     from alm.core.plugins import registry
 
-    hears = load_task(registry(), task).card.reads == "audio"
-    content: str | Audio = read_audio(Path(input)) if hears else input
+    reads = load_task(registry(), task).card.reads
+    content: Any = read_audio(Path(input)) if reads == "audio" else input if reads in ("text", None) else Path(input)
     result: Result = _load(model).run(task, content, source, target, speaker=read_audio(voice) if voice else speaker, seed=seed, prosody=Prosody(tempo, pitch))
     if output is not None:
         if result.audio is None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from alm.api.errors import AlmError
 
-Modality = Literal["text", "audio", "marks"]
+Modality = str  # "text", "audio", "marks", or another that a plugin's encoder reads, such as "image"
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class TokenizerCard:
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """Audio -> Features -> slots in the backbone's input.
+    """What is perceived -> Features -> slots in the backbone's input.
 
     Attributes:
-        sample_rate_hz: the rate `encode` wants.
-        frame_rate_hz: frames per second that `encode` returns; at most, where it merges some.
+        sample_rate_hz: the rate `encode` wants; 0 of what has none.
+        frame_rate_hz: frames per second that `encode` returns; at most, where it merges some; 0 of what does not last.
         merges_frames: how many frames a clip has depends on what is said in it.
         feature_size: D in Features.values [F, D].
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
@@ -58,6 +58,7 @@ class EncoderCard:
         fingerprint: identifies the weights; caches match by it.
         text_labels: pieces of the backbone's text tokenizer over which the features are posteriors; 0 where they are not.
         projects: its projector is trained already, for the backbone beside which it was published.
+        reads: the modality of what it is given.
     """
 
     sample_rate_hz: int
@@ -73,6 +74,7 @@ class EncoderCard:
     text_labels: int = 0
     extra_slots: int = 0
     projects: bool = False
+    reads: Modality = "audio"
 
 
 @dataclass(frozen=True)
@@ -134,20 +136,23 @@ class PromptFormatCard:
 
 
 Pairing = Literal["translation", "rendering", "edit", "reply"]
-PIECE = re.compile(r"(source|target)\.(text|audio(\.(head|tail))?|other|label\.[a-z_]+|marks\.[a-z_]+)")
+PIECE = re.compile(r"(source|target)\.(text|audio(\.(head|tail))?|other|label\.[a-z_]+|marks\.[a-z_]+|media\.[a-z_]+)")
 
 
 class Piece(str):
     """What of an utterance a task gives or wants: SIDE.KIND.
 
     SIDE is "source" or "target", the utterance that it is paired with. KIND is "text", "audio", "audio.head" or "audio.tail" (of its units),
-    "other" (the second recording that it is about), "label.NAME" or "marks.NAME" (of what is known of it).
+    "other" (the second recording that it is about), "label.NAME" or "marks.NAME" (of what is known of it), or "media.MODALITY" (what else is
+    perceived: "media.image").
     """
 
     def __new__(cls, value: str) -> Piece:
         if not PIECE.fullmatch(value):
             raise AlmError(
-                f"got piece {value!r}", "source or target, and text, audio, audio.head, audio.tail, other, label.NAME or marks.NAME", "write for instance source.label.emotion"
+                f"got piece {value!r}",
+                "source or target, and text, audio, audio.head, audio.tail, other, label.NAME, marks.NAME or media.MODALITY",
+                "write for instance source.label.emotion",
             )
         return super().__new__(cls, value)
 
@@ -161,11 +166,13 @@ class Piece(str):
 
     @property
     def detail(self) -> str:
-        """The half of the units, or the label's name; "" for others."""
+        """The half of the units, the label's name, or the modality of media; "" for others."""
         return self.split(".", 2)[2] if self.count(".") > 1 else ""
 
     @property
     def modality(self) -> Modality:
+        if self.kind == "media":
+            return self.detail
         return "audio" if self.kind in ("audio", "other") else "marks" if self.kind == "marks" else "text"
 
 

@@ -31,7 +31,7 @@ def register_tokenizers(register: Register) -> Any:
 
 @hookspec
 def register_encoders(register: Register) -> Any:
-    """Audio -> Features: `load` returns an Encoder, `card` is an EncoderCard."""
+    """What is perceived -> Features: `load` returns an Encoder, `card` is an EncoderCard."""
 
 
 @hookspec

@@ -79,11 +79,17 @@ class FeatureTokenizer(Tokenizer, Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Audio -> Features, and the module that projects them to the backbone's width."""
+    """What is perceived -> Features, and the module that projects them to the backbone's width."""
 
     card: cards.EncoderCard
 
-    def encode(self, audio: Many[Audio]) -> list[Features]: ...
+    def encode(self, given: Many[Any]) -> list[Features]:
+        """Features of each; they do not depend on what stands beside it.
+
+        Args:
+            given: Audio, where the card reads "audio"; of any other modality paths of files, and what else the encoder takes for one.
+        """
+        ...
 
     def build_projector(self, hidden_size: int) -> nn.Module:
         """A trainable module: values [B, F, D] and mask [B, F] -> [B, S, hidden_size], where a clip of F frames has

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError
-from alm.api.types import AudioFile, Mark, Marks, Utterance
+from alm.api.types import AudioFile, Mark, Marks, MediaFile, Utterance
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut
@@ -83,7 +83,7 @@ def cut_audio(cut: MonoCut, manifest: Path) -> AudioFile:
 def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "language")) -> Iterator[Utterance]:
     """JSON lines with `audio`, `text`, `language`, `speaker`, `id` and `group`, read one by one; audio paths start from the
     file's folder, `offset_s` and `duration_s` name a part of a file. A line without `id` or `group` has its number. `labels` is an object of
-    texts, and of lists of [text, start, stop] in seconds; `other_audio` a second recording.
+    texts, and of lists of [text, start, stop] in seconds; `other_audio` a second recording; `media` an object of files by modality.
 
     Args:
         required: keys that each line must have.
@@ -110,7 +110,11 @@ def utterances_from_lines(manifest: Path, required: tuple[str, ...] = ("text", "
         text, language, speaker = (values.get(name) or "" for name in ("text", "language", "speaker"))
         other = AudioFile(manifest.parent / values["other_audio"]) if values.get("other_audio") else None
         labels = _read_labels(values.get("labels") or {}, f"{manifest} line {number}")
-        yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]), labels, other)
+        media = values.get("media") or {}
+        if not isinstance(media, dict) or not all(isinstance(path, str) for path in media.values()):
+            raise AlmError(f"{manifest} line {number}: got media {str(media)[:60]}", 'an object such as {"image": "a.png"}', "correct the line")
+        files = {modality: MediaFile(manifest.parent / path, modality) for modality, path in media.items()}
+        yield Utterance(str(values["id"]), audio, text, language, speaker, str(values["group"]), labels, other, media=files)
     if empty:
         raise AlmError(f"got manifest {manifest} without a line", "at least one", "add lines")
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from alm.api.cards import Piece, TaskCard
 from alm.api.errors import AlmError
 from alm.api.languages import language_name
-from alm.api.types import AudioFile, Emit, Marks, Sample, Segment, Turn, Utterance
+from alm.api.types import AudioFile, Emit, Marks, MediaFile, Sample, Segment, Turn, Utterance
 
 HEAD_SHARE = 0.5  # how much of the audio "source.audio.head" gives; the rest is "source.audio.tail"
 RELATIONS = {"edit": "edit_of", "reply": "reply_to"}  # pairing -> the label that names the source's id
@@ -120,7 +120,7 @@ def _is_speech(piece: Piece) -> bool:
     return piece.kind in ("text", "audio")
 
 
-def content_of(piece: Piece, utterance: Utterance) -> str | Marks | AudioFile | None:
+def content_of(piece: Piece, utterance: Utterance) -> str | Marks | AudioFile | MediaFile | None:
     """What the utterance has of it; None if nothing. The labels "language", "speaker" and "text" are its own where none are given."""
     match piece.kind:
         case "text":
@@ -129,6 +129,8 @@ def content_of(piece: Piece, utterance: Utterance) -> str | Marks | AudioFile | 
             return utterance.audio
         case "other":
             return utterance.other
+        case "media":
+            return utterance.media.get(piece.detail)
         case kind:
             own = {"language": language_name(utterance.language), "speaker": utterance.speaker, "text": utterance.text}
             value = utterance.labels.get(piece.detail, own.get(piece.detail) or None)

@@ -64,6 +64,7 @@ def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
 
     card = encoder.card
     assert isinstance(card, cards.EncoderCard), f"card is {type(card).__name__}, expected EncoderCard"
+    assert clips or card.reads == "audio", f"an encoder that reads {card.reads} is checked on examples of it"
     clips = clips or test_clips(card.sample_rate_hz)
     together = encoder.encode(clips)
     projector = encoder.build_projector(24)

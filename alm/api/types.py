@@ -184,13 +184,14 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Continuous frames of an encoder."""
+    """Continuous frames of an encoder; of a picture its patches, at a rate of 0."""
 
     values: Tensor  # [F, D] float32
     frame_rate_hz: float
     fingerprint: str
     frames_per_slot: int = 1  # frames that the projector joins into one position
     extra_slots: int = 0  # positions that it adds
+    modality: Modality = "audio"  # of what they are
 
     @property
     def num_frames(self) -> int:
@@ -211,6 +212,14 @@ class AudioFile:
 
 
 @dataclass(frozen=True)
+class MediaFile:
+    """Something else that is perceived, such as a picture, and has not been read yet; the encoder of its modality reads it."""
+
+    path: Path
+    modality: Modality
+
+
+@dataclass(frozen=True)
 class Mark:
     """Something that stands at a place in a recording: a word, an event, speech."""
 
@@ -226,7 +235,7 @@ Marks = tuple[Mark, ...]
 class Segment:
     """One piece of a turn. `content` decides the modality; `learn` says whether the loss covers it.
 
-    Audio and AudioFile stand for sound that is still to be tokenized or encoded; a PromptFormat sees str, Marks, Units and
+    Audio, AudioFile and MediaFile stand for what is still to be tokenized or encoded; a PromptFormat sees str, Marks, Units and
     Features alone.
 
     Attributes:
@@ -236,7 +245,7 @@ class Segment:
         part: "head" or "tail", the first or second half of the content's units; or those of a stretch in seconds, "0.32:1.10".
     """
 
-    content: str | Marks | Audio | AudioFile | Units | Features
+    content: str | Marks | Audio | AudioFile | MediaFile | Units | Features
     learn: bool = False
     language: str = ""
     speaker: str = ""
@@ -245,6 +254,8 @@ class Segment:
 
     @property
     def modality(self) -> Modality:
+        if isinstance(self.content, MediaFile | Features):
+            return self.content.modality
         return "text" if isinstance(self.content, str) else "marks" if isinstance(self.content, tuple) else "audio"
 
     def renders(self, other: Segment | Emit) -> bool:
@@ -317,6 +328,7 @@ class Utterance:
     Attributes:
         labels: what else is known of it by name: "emotion", "question", "answer", ...; Marks of what stands where in it ("words", "events").
         other: a second recording that it is about, such as the other clip of a trial.
+        media: what else is perceived, by modality.
         corpus: the registered name of the one that it comes from; set where corpora are mixed.
     """
 
@@ -329,6 +341,7 @@ class Utterance:
     labels: Mapping[str, str | Marks] = field(default_factory=dict, hash=False)
     other: AudioFile | None = None
     corpus: str = ""
+    media: Mapping[str, MediaFile] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

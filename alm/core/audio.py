@@ -66,6 +66,11 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
         raise AlmError(f"{path}: {error.got}", error.wanted, error.fix) from error
 
 
+def read_at(sample_rate_hz: int, source: AudioFile) -> Audio:
+    """A file as a part with this rate wants it."""
+    return prepare(read_audio(source), sample_rate_hz)
+
+
 def duration_of(audio: AudioFile) -> float:
     """Seconds of the part that is meant, or of the whole file by its header.
 

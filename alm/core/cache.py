@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence as Many
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -18,8 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alm.api.batching import batches_by_length
-from alm.api.types import Audio, AudioFile
-from alm.core.audio import prepare, read_audio
+from alm.api.types import AudioFile, MediaFile
 
 BATCH_S = 120.0
 
@@ -36,10 +36,11 @@ class Cache:
         assert fingerprint, "only a component with a fingerprint can be cached"
         self.folder = (folder or cache_folder()) / fingerprint
 
-    def key(self, audio: AudioFile) -> str:
+    def key(self, file: AudioFile | MediaFile) -> str:
         """Hash of the file's bytes and of the part that is meant."""
-        digest = hashlib.sha256(audio.path.read_bytes())
-        digest.update(f"{audio.offset_s:.4f} {audio.duration_s}".encode())
+        digest = hashlib.sha256(file.path.read_bytes())
+        if isinstance(file, AudioFile):
+            digest.update(f"{file.offset_s:.4f} {file.duration_s}".encode())
         return digest.hexdigest()[:24]
 
     def get(self, key: str) -> Tensor | None:
@@ -63,26 +64,26 @@ class Cache:
 
 
 def cached(
-    files: Many[AudioFile],
+    files: Many[Any],
     cache: Cache,
-    encode: Callable[[list[Audio]], list[Tensor]],
-    sample_rate_hz: int,
+    encode: Callable[[list[Any]], list[Tensor]],
+    read: Callable[[Any], Any],
     track: Callable[[Iterable[list[int]], int], Iterable[list[int]]] = lambda batches, total: batches,
 ) -> list[Tensor]:
     """A tensor for each file, from the cache or encoded in batches by length and stored.
 
     Args:
-        encode: called with clips at `sample_rate_hz`, mono; not called when everything is cached.
+        files: AudioFiles or MediaFiles.
+        encode: called with what `read` gives of them; not called when everything is cached.
         track: wraps the batches that must be encoded, for a progress bar.
     """
     keys = [cache.key(file) for file in files]
     results = [cache.get(key) for key in keys]
     missing = [i for i, result in enumerate(results) if result is None]
-    lengths = [round((files[i].duration_s or files[i].path.stat().st_size / 4000) * 100) for i in missing]
+    lengths = [round((getattr(files[i], "duration_s", None) or files[i].path.stat().st_size / 4000) * 100) for i in missing]
     groups = [[missing[i] for i in group] for group in batches_by_length(lengths, round(BATCH_S * 100))]
     for group in track(groups, len(groups)):
-        clips = [prepare(read_audio(files[i]), sample_rate_hz) for i in group]
-        for index, value in zip(group, encode(clips), strict=True):
+        for index, value in zip(group, encode([read(files[i]) for i in group]), strict=True):
             value = value.half() if value.dtype == torch.float32 else value
             cache.put(keys[index], value)
             results[index] = value

@@ -232,5 +232,10 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
     takes_units = card.hears and task.audio in ("units", "both") or card.continues
     if (takes_units or any(piece.modality == "audio" for piece in card.outputs)) and "tokenizer" not in parts.recipe.parts:
         yield f"task {task.use!r} reads or writes units", "parts.tokenizer", "add `tokenizer: {use: NAME}` under parts"
-    if card.hears and task.audio in ("features", "both") and "encoder" not in parts.recipe.parts:
+    perceived = {piece.modality for piece in card.inputs if piece.kind == "media"}
+    perceived |= {"audio"} if card.hears and task.audio in ("features", "both") else set()
+    if perceived and "encoder" not in parts.recipe.parts:
         yield f"task {task.use!r} reads features", "parts.encoder", "add `encoder: {use: NAME}` under parts"
+    for modality in sorted(perceived if "encoder" in cards else ()):
+        if cards["encoder"].reads != modality:
+            yield f"task {task.use!r} reads {modality}", f"an encoder of it; {parts.recipe.parts['encoder'].use!r} reads {cards['encoder'].reads}", "choose another encoder or task"

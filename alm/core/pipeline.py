@@ -19,7 +19,7 @@ from alm.api.cards import TaskCard
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Speaker, Turn, Units, Utterance
+from alm.api.types import Audio, AudioFile, MediaFile, Prosody, Sample, Segment, Speaker, Turn, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
@@ -36,7 +36,8 @@ from alm.core.wording import Wording
 MAX_BATCH = 16
 NO_WORD = ("got a text without a word", "at least one word", "write what is to be said, asked or translated")
 NO_LABELS: Mapping[str, str] = {}
-GIVEN_SOUND, OTHER_SOUND = AudioFile(Path("given")), AudioFile(Path("other"))  # stand for a request's recordings
+GIVEN, OTHER = Path("given"), Path("other")  # stand for the files of a request
+GIVEN_SOUND, OTHER_SOUND = AudioFile(GIVEN), AudioFile(OTHER)
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
 
 
@@ -110,7 +111,7 @@ class Pipeline:
         Raises:
             AlmError: a task with sound, for a recipe that no training taught what its rows of units or its projector mean.
         """
-        if self.folder is not None or not any(piece.modality == "audio" for piece in (*card.inputs, *card.outputs)):
+        if self.folder is not None or all(piece.modality in ("text", "marks") for piece in (*card.inputs, *card.outputs)):
             return
         model = self.model
         grown = len(model.vocabulary) > len(model.backbone.text_tokenizer)
@@ -168,7 +169,8 @@ class Pipeline:
 
         Args:
             task: a task the model was trained on, e.g. "ASR" or "ASR AST S2ST".
-            content: text for tasks that read text; Audio or a path for tasks that read audio; "" for tasks that are given nothing.
+            content: text for tasks that read text; Audio or a path for tasks that read audio; a path (or what the encoder takes for one) for
+                tasks that read something else; "" for tasks that are given nothing.
             source, target: ISO 639-1 codes; `target` for tasks that translate.
             speaker: a speaker of the vocoder; the one of the output's language if not given. A recording of a voice, where the
                 vocoder's card says `voice_prompt`: with the input itself, speech is translated in the voice of who speaks.
@@ -180,8 +182,7 @@ class Pipeline:
         Raises:
             AlmError: an unknown task, language or speaker, an input that is missing or cannot be used.
         """
-        if isinstance(content, Path):
-            content = read_audio(content)
+        content = self._read(task, content)
         return self.run_batch([Request(task, content, source, target, speaker, prosody, labels, other)], decoder=decoder, seed=seed)[0]
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
@@ -234,8 +235,7 @@ class Pipeline:
         for name, count in (("first_units", first_units), ("chunk_units", chunk_units)):
             if count < 1:
                 raise AlmError(f"got {name}={count}", "1 or more", f"raise {name}")
-        if isinstance(content, Path):
-            content = read_audio(content)
+        content = self._read(task, content)
         request, clock, results = Request(task, content, source, target, speaker, prosody, labels, other), Clock(), list[Result]()
         for part in self._clauses(request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
@@ -382,6 +382,10 @@ class Pipeline:
         worded = [clause for clause in clauses(request.content, limit) if normalize_text(clause, request.source)]
         return [dataclasses.replace(request, content=clause) for clause in worded] or [request]
 
+    def _read(self, task: str, content: Any) -> Any:
+        """A path to a recording as sound; anything else as it is."""
+        return read_audio(content) if isinstance(content, Path) and load_task(self.parts.found, task).card.reads == "audio" else content
+
     def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
         config = self.task_config(request.task)
@@ -402,9 +406,10 @@ class Pipeline:
         if task.card.inputs and task.card.inputs[0].kind == "label":
             assert isinstance(content, str)
             labels[task.card.inputs[0].detail] = content
-        recordings = {GIVEN_SOUND: content, OTHER_SOUND: request.other}
+        recordings = {GIVEN: content, OTHER: request.other}
         text = content if isinstance(content, str) else ""
-        sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None), request.target)
+        media = {piece.detail: MediaFile(GIVEN, piece.detail) for piece in task.card.inputs[:1] if piece.kind == "media"}
+        sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None, media=media), request.target)
 
         def given(segment: Segment) -> list[Any]:
             if isinstance(segment.content, str):
@@ -412,8 +417,10 @@ class Pipeline:
                 if not worded.strip():
                     raise AlmError(*NO_WORD)
                 return [worded]
-            assert isinstance(segment.content, AudioFile)
-            recording: Any = recordings[segment.content]
+            assert isinstance(segment.content, AudioFile | MediaFile)
+            recording: Any = recordings[segment.content.path]
+            if isinstance(segment.content, MediaFile):
+                return self.encoder.encode([recording.path if isinstance(recording, MediaFile) else recording])
             audio = read_audio(recording) if isinstance(recording, AudioFile) else recording
             return self.hear(audio, "units" if segment.part else config.audio)
 
@@ -509,4 +516,4 @@ def _size(request: Request) -> float:
     """Characters, or seconds."""
     if isinstance(request.content, str):
         return len(request.content)
-    return sum(sound.duration_s or 0.0 for sound in (request.content, request.other) if sound is not None)
+    return sum(getattr(sound, "duration_s", None) or 0.0 for sound in (request.content, request.other))

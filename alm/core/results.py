@@ -15,13 +15,13 @@ class Request:
     """One thing to do: a task, its input, its languages.
 
     Attributes:
-        content: the task's first input.
+        content: the task's first input; of another modality than text and sound, a path or what the encoder takes for one.
         labels: its further ones in text, by name: {"question": "which key do I press?"}.
         other: the second recording, for a task that is given two.
     """
 
     task: str
-    content: str | Audio | AudioFile
+    content: Any
     source: str
     target: str = ""
     speaker: Speaker = ""

@@ -1,8 +1,9 @@
-"""Units and features of corpus audio, through the cache. A full cache encodes nothing."""
+"""Units and features of a corpus's files, through the cache. A full cache encodes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from alm.api.errors import AlmError
 from alm.api.types import AudioFile, Features, Units
+from alm.core.audio import read_at
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 
@@ -27,17 +29,21 @@ def cached_units(parts: Parts, files: list[AudioFile], track: Track) -> list[Uni
         """Codes, and below them the durations of merged repeats."""
         return (units.codes if units.durations is None else torch.cat([units.codes, units.durations[None]])).int()
 
-    stored = cached(files, Cache(card.fingerprint), lambda clips: [rows(u) for u in late.part.encode(clips)], card.sample_rate_hz, track)
+    stored = cached(files, Cache(card.fingerprint), lambda clips: [rows(u) for u in late.part.encode(clips)], partial(read_at, card.sample_rate_hz), track)
     books = card.codebooks
     return [Units(r[:books].long(), card.frame_rate_hz, card.fingerprint, r[books].long() if card.merges_repeats else None) for r in stored]
 
 
-def cached_features(parts: Parts, files: list[AudioFile], track: Track) -> list[Features]:
+def cached_features(parts: Parts, files: list[Any], track: Track) -> list[Features]:
     """Features of each file by the recipe's encoder, likewise; kept as float16."""
     card = parts.card("encoder")
     late = _Late(lambda: parts.load("encoder"))
-    values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda clips: [f.values for f in late.part.encode(clips)], card.sample_rate_hz, track)
-    return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot, card.extra_slots) for v in values]
+
+    def read(file: Any) -> Any:
+        return read_at(card.sample_rate_hz, file) if card.reads == "audio" else file.path
+
+    values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda given: [f.values for f in late.part.encode(given)], read, track)
+    return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot, card.extra_slots, card.reads) for v in values]
 
 
 class _Late:

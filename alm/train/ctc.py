@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.mel import whisper_mel
 from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHead, label_classes
 from alm.core.assemble import text_pieces
-from alm.core.audio import prepare, read_audio
+from alm.core.audio import prepare, read_at, read_audio
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts
 from alm.train.data import loader
@@ -209,7 +210,7 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
 def _clips(encoder: Any, texts: dict[Utterance, str], labels: Labels, speaker_ids: dict[str, int], with_mel: bool, track: Any) -> list[tuple[Utterance, Clip]]:
     files = [u.audio for u in texts if u.audio is not None]
     rate = encoder.card.sample_rate_hz
-    features = cached(files, Cache(encoder.card.fingerprint), lambda clips: [f.values for f in encoder.encode(clips)], rate, track)
+    features = cached(files, Cache(encoder.card.fingerprint), lambda clips: [f.values for f in encoder.encode(clips)], partial(read_at, rate), track)
     clips = []
     for (utterance, text), frames in zip(texts.items(), features, strict=True):
         ratio = round(100 / encoder.card.frame_rate_hz)

@@ -25,13 +25,14 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import SampleCorpus
 from alm.api.tasks import HEAD_SHARE, has_pieces, targets_of
 from alm.api.text import marks_text
-from alm.api.types import AudioFile, Features, Sample, Segment, Turn, Units, Utterance
+from alm.api.types import AudioFile, Features, MediaFile, Sample, Segment, Turn, Units, Utterance
 from alm.core.config import TaskConfig
 from alm.core.parts import Parts
 from alm.core.units import Track, cached_features, cached_units
 from alm.core.wording import Wording
 from alm.train.data import EpochBatches
 
+Made = dict[AudioFile | MediaFile, Units | Features]
 Draw = tuple[int, int | None]  # an entry, and the one that is joined to it
 MAX_JOINED = 640  # positions
 
@@ -87,12 +88,12 @@ class Mixture:
         for number, entry in enumerate(self.entries):
             self.by_kind[entry.task, entry.sample.languages].append(number)
 
-    def _encode(self, pending: list[tuple[int, Sample]], track: Track) -> dict[str, dict[AudioFile, Units | Features]]:
+    def _encode(self, pending: list[tuple[int, Sample]], track: Track) -> dict[str, Made]:
         """Each recording once: units where any task reads or writes units, features where a task reads features."""
-        wanted: dict[str, dict[AudioFile, None]] = {"units": {}, "features": {}}
+        wanted: dict[str, dict[AudioFile | MediaFile, None]] = {"units": {}, "features": {}}
         for index, sample in pending:
             for segment in sample.segments():
-                if isinstance(segment.content, AudioFile):
+                if isinstance(segment.content, AudioFile | MediaFile):
                     for form in _forms(segment, self.data.tasks[index]):
                         wanted[form][segment.content] = None
         make: dict[str, Any] = {"units": cached_units, "features": cached_features}
@@ -165,13 +166,16 @@ def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]
 
 
 def _forms(segment: Segment, task: TaskConfig) -> tuple[str, ...]:
-    """What a segment of sound becomes: what is spoken or continued is units; what is only heard is as the task says."""
+    """What a segment becomes that was perceived: sound that is spoken or continued is units, what is only heard is as the task says; all else is
+    features."""
+    if isinstance(segment.content, MediaFile):
+        return ("features",)
     if segment.learn or segment.part:
         return ("units",)
     return ("features", "units") if task.audio == "both" else (task.audio,)
 
 
-def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | Features]], task: TaskConfig, wording: Wording, card: TaskCard) -> Sample | None:
+def _with_contents(sample: Sample, contents: dict[str, Made], task: TaskConfig, wording: Wording, card: TaskCard) -> Sample | None:
     """The sample with text worded and audio replaced; None if nothing is left of a text."""
 
     def convert(segment: Segment) -> list[Segment]:
@@ -180,7 +184,7 @@ def _with_contents(sample: Sample, contents: dict[str, dict[AudioFile, Units | F
             made = [wording.written(segment.content, segment.language) if segment.learn else wording.given(segment.content, segment.language, card)]
         elif isinstance(segment.content, tuple):
             made = [wording.marked(segment.content, segment.language)]
-        elif isinstance(segment.content, AudioFile):
+        elif isinstance(segment.content, AudioFile | MediaFile):
             made = [contents[form][segment.content] for form in _forms(segment, task)]
             if segment.part:
                 made = [part_of(units, segment.part) for units in made]
@@ -249,10 +253,10 @@ def joined(a: Sample, b: Sample) -> Sample:
 
 
 def _map_heard(sample: Sample, change: Any) -> Sample:
-    """The sample with its given units and features changed."""
+    """The sample with its given units and features of sound changed."""
 
     def convert(segment: Segment) -> Segment:
-        given = isinstance(segment.content, Units | Features) and not segment.learn and not segment.part
+        given = isinstance(segment.content, Units | Features) and segment.modality == "audio" and not segment.learn and not segment.part
         return dataclasses.replace(segment, content=change(segment.content)) if given else segment
 
     return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))

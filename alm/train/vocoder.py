@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from alm.api.types import Units, Utterance
 from alm.components.speaker_encoder import RATE_HZ, SIZE, load_speaker_encoder
 from alm.components.vocoders.inputs import spoken_codes
 from alm.components.vocoders.pitch import track_pitch
-from alm.core.audio import prepare, read_audio
+from alm.core.audio import prepare, read_at, read_audio
 from alm.core.cache import Cache, cached
 from alm.core.parts import Parts, load_component
 from alm.core.units import cached_units
@@ -234,7 +235,7 @@ def _clips(parts: Parts, utterances: list[tuple[Utterance, int]], net: Any, trac
     voices: list[Tensor | None] = [None] * len(files)
     if card.voice_prompt:
         encoder = load_speaker_encoder(parts.context)
-        voices = [voice.float() for voice in cached(files, Cache(VOICES), lambda group: list(encoder.embed(group)), RATE_HZ, track)]
+        voices = [voice.float() for voice in cached(files, Cache(VOICES), lambda group: list(encoder.embed(group)), partial(read_at, RATE_HZ), track)]
 
     def clip(utterance: Utterance, times: int, units: Units, voice: Tensor | None) -> Clip:
         assert utterance.audio is not None
