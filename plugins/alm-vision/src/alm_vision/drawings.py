@@ -20,7 +20,7 @@ COLOURS = {"red": (200, 30, 30), "green": (30, 150, 40), "blue": (40, 60, 200), 
 NUMBERS = ("one", "two", "three", "four")
 QUESTIONS = {"shape": "which shape is it", "colour": "which colour is it", "number": "how many are there"}
 SPLITS = {"train": 0.8, "dev": 0.1, "test": 0.1}
-CELLS = 3  # places of a side
+CELLS = 2  # places of a side
 CARD = CorpusCard(("en",), tuple(SPLITS), 0, licence="CC0-1.0")
 
 
