@@ -95,7 +95,8 @@ class Encoder(Protocol):
         """A trainable module: values [B, F, D] and mask [B, F] -> [B, S, hidden_size], where a clip of F frames has
         ceil(F / frames_per_slot) + extra_slots of the S positions, at the beginning.
 
-        One with an attribute `text_labels`, the pieces of the backbone's text tokenizer, is given their rows as well.
+        One with an attribute `text_labels`, the pieces of the backbone's text tokenizer, is given their rows as well. One that trains the
+        encoder's network too has it as attribute `network`, and what follows as `projector`.
         """
         ...
 
