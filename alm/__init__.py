@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from alm.api.hookspecs import hookimpl as hookimpl
     from alm.api.types import Audio as Audio, AudioFile as AudioFile, Features as Features, Segment as Segment, Units as Units
     from alm.core.audio import read_audio as read_audio, write_audio as write_audio
-    from alm.core.pipeline import Pipeline as Pipeline, load as load
+    from alm.core.models import load as load
+    from alm.core.pipeline import Pipeline as Pipeline
 
 __version__ = "0.1.0"
 
@@ -25,7 +26,7 @@ _WHERE = {
     "read_audio": "alm.core.audio",
     "write_audio": "alm.core.audio",
     "Pipeline": "alm.core.pipeline",
-    "load": "alm.core.pipeline",
+    "load": "alm.core.models",
 }
 
 __all__ = [*_WHERE, "__version__"]

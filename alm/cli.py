@@ -341,6 +341,22 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Registered models, checkpoint folders, or recipes that are models as they stand, such as a cascade.")],
+    task: Annotated[list[str] | None, typer.Option("--task", help="What is compared, by its last output, e.g. ASR. May be given several times.")] = None,
+    split: str = "test",
+    manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, text, language, speaker.")] = None,
+    max_clips: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Put models side by side: quality, time to the first word and the first sound, memory."""
+    from alm.core import compare as core
+
+    found = core.compare(models, task or (), split=split, manifest=manifest, max_clips=max_clips)
+    print(json.dumps(core.as_json(found), ensure_ascii=False) if as_json else core.as_table(found))
+
+
+@app.command()
 def perplexity(
     model: Annotated[str, typer.Argument(help="A registered model, a checkpoint folder, or a recipe whose backbone is pretrained.")],
     texts: Annotated[Path | None, typer.Argument(help="A file with a text a line; the transcripts of the model's test split if left out.")] = None,
@@ -461,7 +477,7 @@ def _message(said: str) -> list[str | Path]:
 
 
 def _load(model: str, overrides: Sequence[str] = ()) -> Pipeline:
-    from alm.core.pipeline import load
+    from alm.core.models import load
 
     return load(model, overrides)
 

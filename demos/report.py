@@ -240,9 +240,7 @@ class Report:
 
 
 def _recognizer(source: str) -> Any:
-    from alm.components.metrics.recognizer import load_recognizer
-
-    return load_recognizer(source, SourceContext())
+    return load_component(registry(), "recognizer", "whisper", {"weights": source}, SourceContext())
 
 
 def _share_of_speaker(vectors: Tensor, voices: dict[str, Tensor], speaker: str) -> float:

@@ -287,6 +287,37 @@ class VocoderCard:
 
 
 @dataclass(frozen=True)
+class RecognizerCard:
+    """Audio -> text.
+
+    Attributes:
+        languages: ISO 639-1 codes that it transcribes.
+        translates_into: those into which it translates speech of any of them.
+    """
+
+    languages: tuple[str, ...]
+    translates_into: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class SynthesizerCard:
+    """Text -> Audio.
+
+    Attributes:
+        languages: ISO 639-1 codes that it speaks.
+        speakers: names that `speak` accepts; the first is the one who speaks if none is named.
+    """
+
+    sample_rate_hz: int
+    languages: tuple[str, ...]
+    speakers: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class DecoderCard:
     """Scores -> ids, one step at a time.
 
@@ -334,4 +365,6 @@ class MetricCard:
     reference: Modality = "text"
 
 
-Card = TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | FrontendCard | VocoderCard | DecoderCard | CorpusCard | MetricCard
+Card = (
+    TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | FrontendCard | VocoderCard | RecognizerCard | SynthesizerCard | DecoderCard | CorpusCard | MetricCard
+)

@@ -60,6 +60,16 @@ def register_vocoders(register: Register) -> Any:
 
 
 @hookspec
+def register_recognizers(register: Register) -> Any:
+    """Audio -> text, for cascades: `load` returns a Recognizer, `card` is a RecognizerCard."""
+
+
+@hookspec
+def register_synthesizers(register: Register) -> Any:
+    """Text -> Audio, for cascades: `load` returns a Synthesizer, `card` is a SynthesizerCard."""
+
+
+@hookspec
 def register_decoders(register: Register) -> Any:
     """Scores -> ids: `load` returns a Decoder, `card` is a DecoderCard."""
 

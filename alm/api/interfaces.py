@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence as Many
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from alm.api import cards
 from alm.api.types import Audio, Features, Sample, Segment, Sequence, Speaker, Units, Utterance
@@ -307,6 +307,39 @@ class StreamingVocoder(Vocoder, Protocol):
 
         Raises:
             UnknownNameError: a speaker that is not on the card.
+        """
+        ...
+
+
+@runtime_checkable
+class Recognizer(Protocol):
+    """Audio -> text, by itself: the first part of a cascade."""
+
+    card: cards.RecognizerCard
+
+    def read(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[str]:
+        """Text of each clip, of any rate and length; translated into the card's `translates_into` where the task says so.
+
+        Args:
+            language: of the clips, ISO 639-1.
+
+        Raises:
+            AlmError: a language or a task that it does not know.
+        """
+        ...
+
+
+@runtime_checkable
+class Synthesizer(Protocol):
+    """Text -> Audio, by itself: the last part of a cascade."""
+
+    card: cards.SynthesizerCard
+
+    def speak(self, texts: Many[str], language: str, speaker: str = "") -> list[Audio]:
+        """One clip for each text.
+
+        Raises:
+            AlmError: a language or a speaker that is not on the card, or a text with nothing to say.
         """
         ...
 

@@ -153,6 +153,33 @@ def check_task(task: Any) -> None:
     assert [emit.modality for emit in request.emits] == [s.modality for s in learnt], "a request emits what training learns"
 
 
+def check_recognizer(recognizer: Any, clips: Any = None) -> None:
+    """A text for each clip, the same alone and in a batch; other languages are refused."""
+    card = recognizer.card
+    assert isinstance(card, cards.RecognizerCard), f"card is {type(card).__name__}, expected RecognizerCard"
+    clips = clips or test_clips(16_000)
+    language = card.languages[0]
+    texts = recognizer.read(clips, language)
+    assert len(texts) == len(clips) and all(isinstance(text, str) for text in texts), f"got {texts!r} of {len(clips)} clips"
+    assert recognizer.read(clips[:1], language) == texts[:1], "a clip alone is read otherwise than in a batch"
+    _refuses(lambda: recognizer.read(clips[:1], "xx"), "an unknown language")
+
+
+def check_synthesizer(synthesizer: Any, text: str = "one two three") -> None:
+    """Sound of the card's rate for each text, longer for more words; other languages and speakers are refused."""
+    card = synthesizer.card
+    assert isinstance(card, cards.SynthesizerCard), f"card is {type(card).__name__}, expected SynthesizerCard"
+    language = card.languages[0]
+    short, long = synthesizer.speak([text, f"{text} {text} {text}"], language)
+    assert short.sample_rate_hz == long.sample_rate_hz == card.sample_rate_hz, f"got {short.sample_rate_hz} Hz, card says {card.sample_rate_hz}"
+    assert long.duration_s > short.duration_s > 0.1, f"got {short.duration_s:.2f} s and, for thrice the words, {long.duration_s:.2f} s"
+    for speaker in card.speakers:
+        assert synthesizer.speak([text], language, speaker)[0].num_samples
+    _refuses(lambda: synthesizer.speak([text], "xx"), "an unknown language")
+    _refuses(lambda: synthesizer.speak([text], language, "no such speaker"), "an unknown speaker")
+    _refuses(lambda: synthesizer.speak([" "], language), "a text with nothing to say")
+
+
 def check_frontend(frontend: Any) -> None:
     """It gives a text in every language of its card without its data missing, the same each time, and refuses others."""
     for language in frontend.card.languages:

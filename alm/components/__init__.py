@@ -105,6 +105,13 @@ def register_vocoders(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_recognizers(register: Callable[..., None]) -> None:
+    from alm.components.recognizers.cards import WhisperRecognizerOptions, whisper_recognizer_card
+
+    register("whisper", _late("recognizers.whisper", "load_recognizer"), whisper_recognizer_card, WhisperRecognizerOptions)
+
+
+@hookimpl
 def register_decoders(register: Callable[..., None]) -> None:
     from alm.components.decoders.cards import CTC_TEXT_CARD, GREEDY_CARD, SAMPLE_CARD, CtcTextOptions, CtcUnitsOptions, SampleOptions, ctc_units_card
 

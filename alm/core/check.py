@@ -42,8 +42,15 @@ def check_model(parts: Parts) -> list[Problem]:
     return list(_parts_fit(parts))
 
 
+def is_cascade(parts: Parts) -> bool:
+    """Whether its parts work one after another, each by itself; nothing is trained then."""
+    return parts.has("recognizer") or parts.has("synthesizer")
+
+
 def _training_fits(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
+    if is_cascade(parts):
+        return
     if recipe.train.objective not in AT_ONCE and not (recipe.train.steps or recipe.train.tokens or recipe.train.minutes):
         yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
     if recipe.train.objective in AT_ONCE and recipe.train.init:
@@ -56,7 +63,7 @@ def _training_fits(parts: Parts) -> Iterator[Problem]:
 
 def _corpora_fit(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
-    if not recipe.data.corpora:
+    if not recipe.data.corpora and not is_cascade(parts):
         yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     for corpus in recipe.data.corpora:
         if parts.left_out(corpus):
@@ -111,6 +118,17 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         )
     for task in recipe.data.tasks:
         yield from _task_fits(parts, task, cards)
+
+
+def _cascade_fits(parts: Parts, task: TaskConfig, card: Any, cards: dict[str, Any]) -> Iterator[Problem]:
+    if card.reads == "audio" and not parts.has("recognizer"):
+        yield f"task {task.use!r} hears", "parts.recognizer", "add `recognizer: {use: whisper}` under parts"
+    if any(piece.modality == "audio" for piece in card.outputs) and not parts.has("synthesizer"):
+        yield f"task {task.use!r} speaks", "parts.synthesizer", "add `synthesizer: {use: NAME}` under parts"
+    for kind, languages in (("recognizer", task.source if card.reads == "audio" else ()), ("synthesizer", (task.target if card.translates else task.source))):
+        for language in languages if kind in cards and (kind == "recognizer" or card.outputs[-1].modality == "audio") else ():
+            if language not in cards[kind].languages:
+                yield f"task {task.use!r}: got language {language!r}", f"one of {kind} {parts.recipe.parts[kind].use!r}", did_you_mean(language, cards[kind].languages)
 
 
 def _layout_fits(parts: Parts, codebooks: int, cards: dict[str, Any]) -> Iterator[Problem]:
@@ -185,6 +203,9 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         yield error.got, error.wanted, error.fix
         return
     prompt = cards.get("prompt")
+    if is_cascade(parts):
+        yield from _cascade_fits(parts, task, card, cards)
+        return
     if prompt is not None:
         for tag in card.tag.split():
             if not prompt.accepts_tag(tag):

@@ -24,7 +24,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
 BASE = "base"  # of the ablations of a recipe, what all have in common
-PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder")
+PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder", "recognizer", "synthesizer")
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
 

@@ -24,7 +24,7 @@ from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
-from alm.core.config import TaskConfig, load_recipe, recipe_path, recipes
+from alm.core.config import TaskConfig, load_recipe
 from alm.core.conversation import Conversation
 from alm.core.generate import Progress, generate, generate_steps
 from alm.core.parts import Parts, load_component, load_task
@@ -245,6 +245,10 @@ class Pipeline:
         """Pieces of one request; returns its Result."""
         sample = self.sample(request)
         clock.spent("tokenize")
+        return (yield from self._stream_sample(request, sample, decoder, seed, clock, first_units, chunk_units))
+
+    def _stream_sample(self, request: Request, sample: Sample, decoder: Any, seed: int, clock: Clock, first_units: int = 1, chunk_units: int = 1) -> Generator[Piece, None, Result]:
+        """The same of a sample whose audio is units or features."""
         model, units_by = self.model, None if decoder else self.unit_decoder
         prompt, plan = self.prompt.prompt(sample, model.vocabulary), self.prompt.plan(sample, model.vocabulary)
         with torch.inference_mode():
@@ -401,7 +405,7 @@ class Pipeline:
             if language not in known:
                 raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
         content, labels = request.content, dict(request.labels)
-        _check_content(request, task.card)
+        check_content(request, task.card)
         self._check_trained(task.card)
         if task.card.inputs and task.card.inputs[0].kind == "label":
             assert isinstance(content, str)
@@ -476,28 +480,7 @@ class Pipeline:
         return results
 
 
-def load(name: str, overrides: Many[str] = ()) -> Pipeline:
-    """Opens a registered model by name, a checkpoint folder, or a recipe whose backbone is pretrained.
-
-    Args:
-        overrides: `key=value` entries laid over its recipe, as on the command line.
-
-    Raises:
-        UnknownNameError: none of these.
-        AlmError: a checkpoint whose parts do not fit, or a recipe that is to be trained first.
-    """
-    folder = Path(name)
-    if (folder / "recipe.yaml").exists() or folder.suffix in (".yaml", ".yml"):
-        return Pipeline(recipe_path(name) if folder.is_file() else folder, None, overrides)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise AlmError(f"got folder {name}, which has no recipe.yaml", "a checkpoint folder", "name the `final` folder of a run")
-    models, known = {label for plugin, model, _ in registry().models for label in (model, f"{plugin}/{model}")}, recipes()
-    if name not in models and any(name in (label, label.split("/")[-1]) for label in known):
-        return Pipeline(recipe_path(name), None, overrides)
-    return Pipeline(registry().model_folder(name), None, overrides)
-
-
-def _check_content(request: Request, card: TaskCard) -> None:
+def check_content(request: Request, card: TaskCard) -> None:
     """
     Raises:
         AlmError: sound for a task that reads text or the other way round, a text without a word, or anything for a task that is given nothing.

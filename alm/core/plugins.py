@@ -27,6 +27,8 @@ KINDS = {  # what a recipe calls a part -> the hook that registers it
     "task": "register_tasks",
     "frontend": "register_frontends",
     "vocoder": "register_vocoders",
+    "recognizer": "register_recognizers",
+    "synthesizer": "register_synthesizers",
     "decoder": "register_decoders",
     "corpus": "register_corpora",
     "metric": "register_metrics",

@@ -11,8 +11,8 @@ from alm.api.types import Audio, Prosody, Speaker, Units
 class Clock:
     """Seconds of each stage, from one call to the next."""
 
-    def __init__(self) -> None:
-        self.at, self.seconds = time.perf_counter(), dict.fromkeys(("tokenize", "prefill", "decode", "vocode"), 0.0)
+    def __init__(self, *stages: str) -> None:
+        self.at, self.seconds = time.perf_counter(), dict.fromkeys(stages or ("tokenize", "prefill", "decode", "vocode"), 0.0)
 
     def spent(self, stage: str) -> None:
         """All time since the last call went to this stage."""

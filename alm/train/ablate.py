@@ -18,11 +18,13 @@ from typing import Any
 from alm.api.errors import AlmError
 from alm.core.catalogue import table
 from alm.core.check import check_recipe
+from alm.core.compare import longest_tasks
 from alm.core.config import BASE, ablations_of, load_recipe, recipe_path, to_yaml
 from alm.core.evaluate import Score, evaluate
 from alm.core.files import write_text
-from alm.core.parts import Parts, load_task
-from alm.core.pipeline import Pipeline, load
+from alm.core.models import load
+from alm.core.parts import Parts
+from alm.core.pipeline import Pipeline
 from alm.train.options import check_options
 from alm.train.run import VALIDATION, train
 
@@ -122,13 +124,7 @@ def _trained(name: str, ablation: str, overrides: list[str], folder: Path, *, qu
 
 def _scored(pipeline: Pipeline, ends: Many[str], max_clips: int) -> list[Score]:
     """Scores on the test split, named by the last task alone, so that variants stand side by side."""
-    utterances = list(pipeline.parts.utterances(SCORED))
-    uses: dict[str, str] = {}
-    for use in pipeline.tasks:
-        end = use.split()[-1]
-        silent = load_task(pipeline.parts.found, end).card.outputs[-1].modality == "audio" and not pipeline.parts.has("vocoder")
-        if (not ends or end in ends) and not silent and len(use.split()) > len(uses.get(end, "").split()):
-            uses[end] = use
+    utterances, uses = list(pipeline.parts.utterances(SCORED)), longest_tasks(pipeline, ends)
     scores = []
     for end, use in uses.items():
         for score in evaluate(pipeline, use, utterances, max_clips=max_clips)[0]:

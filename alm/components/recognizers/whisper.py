@@ -17,11 +17,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from alm.api.errors import AlmError
+from alm.api.cards import RecognizerCard
+from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio
 from alm.components.encoders import ctranslate2
 from alm.components.encoders.whisper import whisper_config
+from alm.components.recognizers.cards import WhisperRecognizerOptions, whisper_recognizer_card
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
@@ -32,7 +34,8 @@ BATCH = 8
 class WhisperRecognizer:
     """Immutable once loaded."""
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, suppressed: list[int], suppressed_first: list[int]) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer, suppressed: list[int], suppressed_first: list[int], card: RecognizerCard) -> None:
+        self.card = card
         self.model, self.tokenizer = model.eval(), tokenizer
         self.suppressed, self.suppressed_first = suppressed, suppressed_first
 
@@ -51,6 +54,8 @@ class WhisperRecognizer:
         Raises:
             AlmError: a task or language that this checkpoint has not learnt.
         """
+        if language not in self.card.languages and self.multilingual:
+            raise UnknownNameError(f"got language {language!r}", "a language that Whisper hears well", f"one of: {', '.join(self.card.languages)}")
         if (task == "translate" or language != "en") and not self.multilingual:
             raise AlmError(f"got {task} in language {language!r}", "an English-only recognizer transcribes English", "use Whisper base")
         windows = [(i, w) for i, clip in enumerate(audio) for w in clip.mono().resample(SAMPLE_RATE_HZ).samples[0].split(WINDOW_SAMPLES)]
@@ -95,13 +100,13 @@ class WhisperRecognizer:
         return int(index)
 
 
-def load_recognizer(weights: str, context: LoadContext) -> WhisperRecognizer:
+def load_recognizer(options: WhisperRecognizerOptions, context: LoadContext) -> WhisperRecognizer:
     """A recognizer from packages with a CTranslate2 model, or from a transformers folder; one a process for each source."""
-    return _load(context.folders(weights))
+    return _load(context.folders(options.weights), whisper_recognizer_card(options, context))
 
 
 @lru_cache(maxsize=2)
-def _load(folders: tuple[Path, ...]) -> WhisperRecognizer:
+def _load(folders: tuple[Path, ...], card: RecognizerCard) -> WhisperRecognizer:
     parts = sorted(path for folder in folders for path in folder.rglob("model.bin*"))
     root = parts[0].parent if parts else folders[0]
     if parts:
@@ -115,4 +120,4 @@ def _load(folders: tuple[Path, ...]) -> WhisperRecognizer:
         suppressed, first = list(model.generation_config.suppress_tokens or []), list(model.generation_config.begin_suppress_tokens or [])
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return WhisperRecognizer(model, Tokenizer.from_file(str(root / "tokenizer.json")), [i for i in suppressed if i >= 0], first)
+    return WhisperRecognizer(model, Tokenizer.from_file(str(root / "tokenizer.json")), [i for i in suppressed if i >= 0], first, card)
