@@ -304,6 +304,7 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option("--task", help="May be given several times; all tasks if left out.")] = None,
     split: str = "test",
     manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, text, language, speaker.")] = None,
+    benchmark: Annotated[str, typer.Option(help="NAME=FOLDER of a public benchmark, e.g. mmau=data/MMAU; see `alm plugins` for corpora.")] = "",
     max_clips: int = 0,
     outputs: Annotated[Path | None, typer.Option(help="Write every output beside its reference, as JSON lines.")] = None,
     as_json: Json = False,
@@ -315,9 +316,15 @@ def evaluate(
     from alm.api.manifests import utterances_from_lines
     from alm.core import evaluate as core
     from alm.core.files import write_text
+    from alm.core.parts import load_component
 
     pipeline = _load(model)
-    utterances = list(utterances_from_lines(manifest)) if manifest else [u for u in pipeline.parts.utterances(split)]
+    if benchmark:
+        name, _, place = benchmark.partition("=")
+        corpus = load_component(pipeline.parts.found, "corpus", name, {"folder": f"dir:{Path(place).resolve()}"}, pipeline.parts.context)
+        utterances = list(corpus.utterances(split))
+    else:
+        utterances = list(utterances_from_lines(manifest)) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
     uses = list(dict.fromkeys(task or pipeline.tasks))
     for use in uses:
@@ -372,6 +379,34 @@ def perplexity(
     lines = texts.read_text().splitlines() if texts else list(dict.fromkeys(u.text for u in pipeline.parts.utterances("test") if u.language == language))
     value, count = measured(pipeline, lines, language)
     print(json.dumps({"perplexity": value, "texts": count}) if as_json else f"{value:.2f} on {count} texts")
+
+
+@app.command()
+def contrast(
+    model: Annotated[str, typer.Argument(help="A registered model or a checkpoint folder, with units.")],
+    benchmark: Annotated[str, typer.Argument(help="A corpus of pairs: swuggy, sblimp, story-cloze.")],
+    folder: Annotated[Path, typer.Argument(help="Where the benchmark is unpacked.")],
+    as_json: Json = False,
+) -> None:
+    """Zero-resource evaluation: in how many pairs of recordings the right one is likelier; 50 % is chance."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from alm.core import contrast as core
+    from alm.core.parts import load_component
+
+    pipeline = _load(model)
+    corpus = load_component(pipeline.parts.found, "corpus", benchmark, {"folder": f"dir:{folder.resolve()}"}, pipeline.parts.context)
+    utterances = list(corpus.utterances("test"))
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        running = progress.add_task(benchmark, total=len(utterances))
+        found = core.contrast(pipeline, utterances, lambda count: progress.advance(running, count))
+    if as_json:
+        print(json.dumps({"benchmark": benchmark, "accuracy": found.accuracy, "pairs": found.pairs, "kinds": found.kinds}))
+        return
+    print(f"{found.accuracy:.2f} % of {found.pairs} pairs")
+    for kind, accuracy in found.kinds.items():
+        print(f"  {kind:32} {accuracy:.2f} %")
 
 
 @app.command()

@@ -123,9 +123,12 @@ def register_decoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
+    from alm.components.corpora.benchmarks import CARD, READERS, BenchmarkOptions, load_benchmark
     from alm.components.corpora.manifests import CutsOptions, PairsOptions, cuts_card, load_cuts, load_pairs, pairs_card
     from alm.components.corpora.samples import InstructOptions, PreferencesOptions, instruct_card, load_instruct, load_preferences, preferences_card
 
+    for name in READERS:
+        register(name, partial(load_benchmark, name), CARD, BenchmarkOptions)
     register("cuts", load_cuts, cuts_card, CutsOptions)
     register("pairs", load_pairs, pairs_card, PairsOptions)
     register("speech-instruct", load_instruct, instruct_card, InstructOptions)

@@ -12,6 +12,7 @@ TEXT_CARDS = {
     "chrf": MetricCard("chrF", "higher", source="sacrebleu"),
     "accuracy": MetricCard("%", "higher", source="exact match"),
     "macro_f1": MetricCard("%", "higher", source="mean F1 of the labels"),
+    "choice_accuracy": MetricCard("%", "higher", source="the letter or the words of a choice, as AIR-Bench and VoiceBench read them"),
     "set_f1": MetricCard("%", "higher", source="F1 of listed items"),
     "rouge_l": MetricCard("%", "higher", source="Lin, 2004; torchmetrics"),
     "cider": MetricCard("CIDEr-D", "higher", source="arXiv 1411.5726"),

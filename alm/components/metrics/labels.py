@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence as Many
 
+from alm.api.text import normalize_text
+
 ITEM_BREAK = re.compile(r"\s*[;,]\s*")
 CIDER_GRAMS, CIDER_SIGMA = 4, 6.0
 
@@ -14,6 +16,22 @@ CIDER_GRAMS, CIDER_SIGMA = 4, 6.0
 def accuracy(hypotheses: Many[str], references: Many[str]) -> float:
     """Share of answers that are the reference, in percent (exact match)."""
     return 100 * sum(map(str.__eq__, hypotheses, references)) / len(references)
+
+
+def choice_accuracy(hypotheses: Many[str], references: Many[str]) -> float:
+    """Share of answers that choose what the reference chooses ("B. a dog", or "B"), in percent: by its letter, or in its words."""
+    return 100 * sum(map(_same_choice, hypotheses, references)) / len(references)
+
+
+LETTER = (re.compile(r"^\W*([a-j])\s*(?:[.):,]|$)", re.IGNORECASE), re.compile(r"\b(?:answer|option|choice)\b(?: is)?:?\W*([a-j])\b", re.IGNORECASE))
+
+
+def _same_choice(said: str, wanted: str) -> bool:
+    letter, _, words = wanted.partition(". ")
+    found = next((hit for hit in (pattern.search(said.strip()) for pattern in LETTER) if hit), None)
+    if words and normalize_text(said, "en") == normalize_text(words, "en"):
+        return True
+    return found is not None and found[1].lower() == letter.strip().lower()
 
 
 def macro_f1(hypotheses: Many[str], references: Many[str]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence as Many
 from alm.api.cards import MetricCard
 from alm.api.text import normalize_text
 from alm.components.metrics.cards import TEXT_CARDS
-from alm.components.metrics.labels import ITEM_BREAK, accuracy, cider, macro_f1, rouge_l, set_f1
+from alm.components.metrics.labels import ITEM_BREAK, accuracy, choice_accuracy, cider, macro_f1, rouge_l, set_f1
 
 
 class TextMetric:
@@ -56,9 +56,20 @@ def _chrf(hypotheses: list[str], references: list[str]) -> float:
     return float(sacrebleu.corpus_chrf(hypotheses, [references]).score)
 
 
+class RawMetric(TextMetric):
+    """The same of texts as they are."""
+
+    def _spelt(self, text: str, language: str) -> str:
+        return text
+
+
 SCORES = {"wer": _wer, "cer": _cer, "bleu": _bleu, "chrf": _chrf, "accuracy": accuracy, "macro_f1": macro_f1, "rouge_l": rouge_l, "cider": cider}
 
 
 def text_metric(name: str) -> TextMetric:
     """One of TEXT_CARDS."""
-    return ListMetric(TEXT_CARDS[name], set_f1) if name == "set_f1" else TextMetric(TEXT_CARDS[name], SCORES[name])
+    if name == "set_f1":
+        return ListMetric(TEXT_CARDS[name], set_f1)
+    if name == "choice_accuracy":
+        return RawMetric(TEXT_CARDS[name], choice_accuracy)
+    return TextMetric(TEXT_CARDS[name], SCORES[name])

@@ -34,7 +34,7 @@ TASKS = (
         "AQA-MC",
         ("source.audio", "source.label.question", "source.label.choices"),
         ("source.label.choice",),
-        ("accuracy",),
+        ("choice_accuracy", "accuracy"),
         "multiple choice question about audio",
         ("Choose the right answer to the question about the recording.",),
     ),

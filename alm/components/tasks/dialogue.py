@@ -6,6 +6,14 @@ ANSWERED = ("Answer the question.", "Reply to what is said.", "What would you an
 TASKS = (
     TaskCard("SQA", ("source.audio",), ("source.label.answer",), ("accuracy", "rouge_l"), "spoken question answering: a spoken question, a written answer", ANSWERED),
     TaskCard(
+        "SQA-MC",
+        ("source.audio",),
+        ("source.label.choice",),
+        ("choice_accuracy",),
+        "spoken multiple choice question, choices included",
+        ("Answer by the letter of the right choice.", "Which choice is right? Answer by its letter."),
+    ),
+    TaskCard(
         "SQA-ABOUT",
         ("source.audio", "source.label.question"),
         ("source.label.answer",),
