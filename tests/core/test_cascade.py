@@ -1,0 +1,103 @@
+"""Recognizer, text model, synthesizer behind the calls of a pipeline; models side by side."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import alm
+from alm.api.errors import AlmError
+from alm.api.testing import check_recognizer, check_synthesizer
+from alm.cli import main
+from alm.core.cascade import Cascade, seconds_to_first
+from alm.core.check import check_recipe
+from alm.core.parts import Parts
+from alm.train.run import train
+from tests.conftest import write_recipe
+from tests.core.test_chat import small_llama
+
+pytest.importorskip("piper", reason="alm-piper needs piper-tts: pip install -e plugins/alm-piper")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, small_corpus) -> str:
+    """Whisper tiny.en, a small random language model in ChatML, a Piper voice."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("cascade")
+    small_llama(folder / "llm")
+    content = f"""name: small-cascade
+parts:
+  recognizer: {{use: whisper}}
+  backbone: {{use: hf, weights: 'dir:{folder / "llm"}'}}
+  prompt: {{use: chatml}}
+  synthesizer: {{use: piper}}
+data:
+  corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en]}}]
+  tasks: [{{use: ASR, source: [en]}}, {{use: TTS, source: [en]}}, {{use: CHAT-COM}}, {{use: CHAT-T}}, {{use: SQA-ABOUT}}, {{use: S2ST, source: [en]}}]
+"""
+    return write_recipe(folder, "small-cascade", content)
+
+
+@pytest.fixture(scope="module")
+def model(recipe):
+    return alm.load(recipe)
+
+
+def test_parts_conform(model):
+    check_recognizer(model.recognizer)
+    check_synthesizer(model.synthesizer)
+
+
+def test_each_step_is_taken(model, clip):
+    assert isinstance(model, Cascade) and not check_recipe(model.parts)
+    assert model.transcribe(clip, "en").lower().startswith("please enter your password")
+    spoken = model.speak("Please enter your password.", "en")
+    assert model.transcribe(spoken, "en").lower().startswith("please enter your password"), "what it says is what it reads"
+    chain = model.chat(clip, "en")
+    assert chain.request.task == "CHAT-COM" and len(chain.texts) == 2 and chain.texts[0].lower().startswith("please enter your password")
+    shown = model.model.vocabulary.spelt(chain.prompt.ids.tolist())
+    assert shown.endswith(f"<|im_start|>user\n{chain.texts[0]}<|im_end|>\n<|im_start|>assistant\n"), "the language model is given what was heard"
+    answer = model.run("SQA-ABOUT", clip, "en", labels={"question": "What is to be entered?"})
+    assert "What is to be entered?" in model.model.vocabulary.spelt(answer.prompt.ids.tolist()) and len(answer.texts) == 1
+
+
+def test_it_streams_what_it_gives_at_once(model, clip):
+    pieces = list(model.stream("TTS", "Please hold. Thank you for calling, good bye.", "en"))
+    assert pieces[-1].result.audio.num_samples == sum(piece.audio.num_samples for piece in pieces if piece.audio)
+    text_s, audio_s, result = seconds_to_first(model.stream("ASR", clip, "en"))
+    assert text_s > 0 and audio_s is None and result.text.lower().startswith("please")
+    assert result.seconds["recognize"] > 0
+
+
+def test_models_stand_side_by_side(recipe, small_model, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", recipe, str(small_model), "--task", "ASR", "--max-clips", "2"])
+    table = capsys.readouterr().out.splitlines()
+    assert table[0] == f"| figure | {recipe} | {small_model} |"
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]] for line in table[2:]}
+    assert float(rows["ASR en wer, %"][0]) < float(rows["ASR en wer, %"][1]), "Whisper hears better than a model of twelve steps"
+    assert float(rows["first text, s"][0]) > 0 and float(rows["memory, MB"][1]) > 100
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", str(small_model), "--task", "LID"])
+    assert "none of the tasks LID" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(small_model), "--task", "MT", "--max-clips", "2", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["audio_s"] is None
+
+
+def test_what_does_not_fit_is_refused(recipe, model, clip, tmp_path):
+    for change, message in (
+        (["parts.synthesizer=null"], "task 'TTS' speaks"),
+        (["parts.recognizer=null"], "task 'ASR' hears"),
+        (["data.tasks=[{use: ASR, source: [es]}]"], "got language 'es'"),
+    ):
+        problems = check_recipe(Parts.of(recipe, change))
+        assert any(message in got for got, _, _ in problems), problems
+    with pytest.raises(AlmError, match="a cascade, to train"):
+        train(recipe, [], tmp_path, quiet=True)
+    with pytest.raises(AlmError, match="a speaker by name"):
+        model.run("TTS", "hello", "en", speaker=clip)
+    with pytest.raises(AlmError, match="got Audio for task TTS"):
+        model.run("TTS", clip, "en")
