@@ -73,7 +73,7 @@ def test_it_streams_what_it_gives_at_once(model, clip):
 
 def test_models_stand_side_by_side(recipe, small_model, capsys):
     with pytest.raises(SystemExit, match="0"):
-        main(["compare", recipe, str(small_model), "--task", "ASR", "--max-clips", "2"])
+        main(["compare", recipe, str(small_model), "--task", "ASR", "--split", "dev", "--max-clips", "2"])
     table = capsys.readouterr().out.splitlines()
     assert table[0] == f"| figure | {recipe} | {small_model} |"
     rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]] for line in table[2:]}
@@ -83,7 +83,7 @@ def test_models_stand_side_by_side(recipe, small_model, capsys):
         main(["compare", str(small_model), "--task", "LID"])
     assert "none of the tasks LID" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(small_model), "--task", "MT", "--max-clips", "2", "--json"])
+        main(["compare", str(small_model), "--task", "MT", "--split", "dev", "--max-clips", "2", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["audio_s"] is None
 
 

@@ -19,7 +19,7 @@ from alm.core.contrast import contrast, mean_log_likelihoods
 def pairs(small_model, tmp_path):
     """Real prompts, each beside itself played backwards and cut off, so that the two differ in length."""
     pipeline, found = alm.load(str(small_model)), []
-    for number, utterance in enumerate(u for u in pipeline.parts.utterances("test") if u.language == "en"):
+    for number, utterance in enumerate(u for u in pipeline.parts.utterances("train") if u.language == "en"):
         clip = alm.read_audio(utterance.audio)
         alm.write_audio(tmp_path / f"{number}_correct.wav", clip)
         alm.write_audio(tmp_path / f"{number}_incorrect.wav", Audio(clip.samples.flip(1)[:, : clip.num_samples * 3 // 4], clip.sample_rate_hz))

@@ -31,7 +31,7 @@ class DrawingsOptions:
     size: pixels of a side.
     """
 
-    count: int = 1000
+    count: int = 3000
     size: int = 48
     seed: int = 0
 
@@ -75,7 +75,7 @@ class Drawings:
         pen = ImageDraw.Draw(picture)
         colour = tuple(max(0, min(255, value + chance.randint(-20, 20))) for value in COLOURS[truth["colour"]])
         for place in chance.sample(range(CELLS * CELLS), 1 + NUMBERS.index(truth["number"])):
-            radius = cell * chance.uniform(0.3, 0.42)
+            radius = cell * chance.uniform(0.36, 0.46)
             slack = cell / 2 - radius
             x, y = (cell * (0.5 + index) + chance.uniform(-slack, slack) for index in (place % CELLS, place // CELLS))
             _draw(pen, truth["shape"], x, y, radius, colour)
