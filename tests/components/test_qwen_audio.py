@@ -126,7 +126,7 @@ def test_chatml_writes():
     head = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     asked = f"<|im_start|>user\nAudio 1: {SOUND}\nAnswer. which key<|im_end|>\n<|im_start|>assistant\n"
     assert written(CHATML, sample) == head + asked + "one<|im_end|>"
-    assert written(ChatMlFormat(ChatMlOptions("", ("<|audio_bos|>", "<|audio_eos|>"))), sample) == (asked + "one<|im_end|>").replace("<audio>", "<|audio_bos|>").replace(
+    assert written(ChatMlFormat(ChatMlOptions("", audio=("<|audio_bos|>", "<|audio_eos|>"))), sample) == (asked + "one<|im_end|>").replace("<audio>", "<|audio_bos|>").replace(
         "</audio>", "<|audio_eos|>"
     )
 

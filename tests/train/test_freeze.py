@@ -55,9 +55,9 @@ def test_a_live_encoder_is_the_same_network(recipe, clip):
 
 
 def test_stages_train_what_they_are_to(recipe, clip):
-    begun = train(recipe, ["train.options.freeze=[]", "train.steps=1"], quiet=True)
-    first = train(recipe, ["name=stage-1", "train.init=run:stage"], quiet=True)
-    second = train(recipe, ["name=stage-2", "train.init=run:stage-1", "train.options.freeze=[encoder, projector]"], quiet=True)
+    begun = train(recipe, ["name=freeze-0", "train.options.freeze=[]", "train.steps=1"], quiet=True)
+    first = train(recipe, ["name=freeze-1", "train.init=run:freeze-0"], quiet=True)
+    second = train(recipe, ["name=freeze-2", "train.init=run:freeze-1", "train.options.freeze=[encoder, projector]"], quiet=True)
     models = [alm.load(str(folder)).model for folder in (begun, first, second)]
     weights = [{**dict(m.backbone.named_parameters()), **{f"projector.{n}": p for n, p in m.projector.named_parameters()}} for m in models]
 

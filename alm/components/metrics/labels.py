@@ -23,15 +23,16 @@ def choice_accuracy(hypotheses: Many[str], references: Many[str]) -> float:
     return 100 * sum(map(_same_choice, hypotheses, references)) / len(references)
 
 
+CHOICE = re.compile(r"[A-J](\. |$)")
 LETTER = (re.compile(r"^\W*([a-j])\s*(?:[.):,]|$)", re.IGNORECASE), re.compile(r"\b(?:answer|option|choice)\b(?: is)?:?\W*([a-j])\b", re.IGNORECASE))
 
 
 def _same_choice(said: str, wanted: str) -> bool:
-    letter, _, words = wanted.partition(". ")
+    letter, _, words = wanted.partition(". ") if CHOICE.match(wanted) else ("", "", wanted)
     found = next((hit for hit in (pattern.search(said.strip()) for pattern in LETTER) if hit), None)
     if words and normalize_text(said, "en") == normalize_text(words, "en"):
         return True
-    return found is not None and found[1].lower() == letter.strip().lower()
+    return found is not None and found[1].lower() == letter.lower()
 
 
 def macro_f1(hypotheses: Many[str], references: Many[str]) -> float:
