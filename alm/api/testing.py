@@ -72,8 +72,10 @@ def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
     rows = () if labels is None else (torch.randn(len(labels), 24),)
     for clip, features in zip(clips, together, strict=True):
         assert features.values.shape[1] == card.feature_size, f"features {tuple(features.values.shape)}, card says {card.feature_size}"
-        most = clip.duration_s * card.frame_rate_hz
-        if card.merges_frames:
+        most = clip.duration_s * card.frame_rate_hz if card.reads == "audio" else 0.0
+        if card.reads != "audio":
+            assert features.modality == card.reads, f"features of {features.modality}, card reads {card.reads}"
+        elif card.merges_frames:
             assert 1 <= features.num_frames <= most + 2, f"{features.num_frames} frames, at most {most:.0f} by the card's rate"
         else:
             assert abs(features.num_frames - most) <= 2, "frame count does not fit the card's rate"
@@ -81,7 +83,8 @@ def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
         assert torch.allclose(alone, features.values, atol=1e-4), "features alone differ from features in a batch"
         slots = projector(features.values[None], torch.ones(1, features.num_frames, dtype=torch.bool), *rows)
         assert slots.shape == (1, features.num_slots, 24), f"projector gave {tuple(slots.shape)}, expected {(1, features.num_slots, 24)}"
-    _refuses(lambda: encoder.encode([clips[0].resample(card.sample_rate_hz // 2)]), "audio of another rate")
+    if card.reads == "audio":
+        _refuses(lambda: encoder.encode([clips[0].resample(card.sample_rate_hz // 2)]), "audio of another rate")
 
 
 def check_backbone(backbone: Any) -> None:

@@ -70,13 +70,13 @@ def test_yi_vl_writes(model):
 
 
 def test_what_does_not_fit_is_refused():
-    for overrides, message in (
-        (["parts.encoder.image_size=50"], "a multiple of 4"),
-        (["parts.encoder={use: whisper}"], "reads image; wanted an encoder of it; 'whisper' reads audio"),
-        (["data.tasks=[{use: ASR}]"], "got audio given"),
+    for encoder, task, message in (
+        ("{use: clip, image_size: 50, patch_size: 4}", "VQA", "a multiple of 4"),
+        ("{use: whisper}", "VQA", "reads image; wanted an encoder of it; 'whisper' reads audio"),
+        ("{use: clip, image_size: 24, patch_size: 4}", "ASR", "got audio given"),
     ):
         with pytest.raises(AlmError, match=message):
-            train("yi-vl-text", ["data.tasks=[{use: VQA}]", "parts.encoder={use: clip, image_size: 24, base_size: 24, patch_size: 4}", *overrides], quiet=True)
+            train("yi-vl-text", [f"data.tasks=[{{use: {task}}}]", f"parts.encoder={encoder}"], quiet=True)
 
 
 def test_core_knows_nothing_of_pictures():
