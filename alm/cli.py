@@ -19,6 +19,7 @@ import typer
 from alm.api.errors import AlmError
 
 if TYPE_CHECKING:
+    from alm.api.types import Utterance
     from alm.core.pipeline import Pipeline
     from alm.core.results import Result
 
@@ -316,13 +317,11 @@ def evaluate(
     from alm.api.manifests import utterances_from_lines
     from alm.core import evaluate as core
     from alm.core.files import write_text
-    from alm.core.parts import load_component
 
     pipeline = _load(model)
     if benchmark:
         name, _, place = benchmark.partition("=")
-        corpus = load_component(pipeline.parts.found, "corpus", name, {"folder": f"dir:{Path(place).resolve()}"}, pipeline.parts.context)
-        utterances = list(corpus.utterances(split))
+        utterances = _benchmark(pipeline, name, Path(place), split)
     else:
         utterances = list(utterances_from_lines(manifest)) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
@@ -393,11 +392,9 @@ def contrast(
     from rich.progress import Progress
 
     from alm.core import contrast as core
-    from alm.core.parts import load_component
 
     pipeline = _load(model)
-    corpus = load_component(pipeline.parts.found, "corpus", benchmark, {"folder": f"dir:{folder.resolve()}"}, pipeline.parts.context)
-    utterances = list(corpus.utterances("test"))
+    utterances = _benchmark(pipeline, benchmark, folder, "test")
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
         running = progress.add_task(benchmark, total=len(utterances))
         found = core.contrast(pipeline, utterances, lambda count: progress.advance(running, count))
@@ -495,6 +492,13 @@ def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the p
     from alm.core.scaffold import new_plugin as make
 
     print(make(name, folder))
+
+
+def _benchmark(pipeline: Pipeline, name: str, folder: Path, split: str) -> list[Utterance]:
+    """A public benchmark in a folder."""
+    from alm.core.parts import load_component
+
+    return list(load_component(pipeline.parts.found, "corpus", name, {"folder": f"dir:{folder.resolve()}"}, pipeline.parts.context).utterances(split))
 
 
 def _message(said: str) -> list[str | Path]:

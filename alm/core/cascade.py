@@ -10,16 +10,19 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence as Many
+from collections.abc import Callable, Iterator, Sequence as Many
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
-from alm.api.types import Audio, AudioFile, Emit, Prosody, Sample, Segment, Sequence, Speaker, Turn, Utterance
+from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Turn, Utterance
 from alm.core.audio import read_audio
+from alm.core.config import CASCADE
 from alm.core.parts import load_task
-from alm.core.pipeline import GIVEN_SOUND, NO_LABELS, Pipeline, check_content
+from alm.core.pipeline import GIVEN_SOUND, Pipeline, check_content
 from alm.core.results import Piece, Request, Result
 from alm.core.voice import Clock
 
@@ -39,9 +42,8 @@ class Cascade(Pipeline):
         return self.parts.load("synthesizer")
 
     def warm_up(self) -> None:
-        for kind in ("model", "prompt", "decoder", "recognizer", "synthesizer"):
-            if kind == "decoder" or kind == "model" or self.parts.has(kind):
-                getattr(self, kind)
+        for kind in ("model", "prompt", "decoder", *(kind for kind in CASCADE if self.parts.has(kind))):
+            getattr(self, kind)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -57,33 +59,15 @@ class Cascade(Pipeline):
                 on_done(1)
         return results
 
-    def stream(
-        self,
-        task: str,
-        content: Any,
-        source: str,
-        target: str = "",
-        *,
-        speaker: Speaker = "",
-        decoder: Any = None,
-        seed: int = 0,
-        prosody: Prosody = Prosody(),
-        labels: Mapping[str, str] = NO_LABELS,
-        other: Audio | AudioFile | None = None,
-        first_units: int = 5,
-        chunk_units: int = 10,
-    ) -> Iterator[Piece]:
-        """As Pipeline.stream. A text that is spoken is read aloud clause by clause, while the language model writes on."""
-        return self._steps(Request(task, self._read(task, content), source, target, speaker, prosody, labels, other), decoder, seed)
-
     def _whole(self, request: Request, decoder: Any, seed: int) -> Result:
-        pieces = list(self._steps(request, decoder, seed))
+        pieces = list(self._pieces(request, decoder, seed))
         result = pieces[-1].result
         assert result is not None
         return result
 
-    def _steps(self, request: Request, decoder: Any, seed: int) -> Iterator[Piece]:
-        """One request, step by step; the last piece has the Result."""
+    def _pieces(self, request: Request, decoder: Any, seed: int, first_units: int = 0, chunk_units: int = 0) -> Iterator[Piece]:
+        """One request, step by step: a text that is spoken is read aloud clause by clause, while the language model writes on. There are no
+        units to count."""
         card = load_task(self.parts.found, request.task).card
         self.task_config(request.task)
         self._check_request(request, card)
@@ -124,8 +108,6 @@ class Cascade(Pipeline):
                 clock.spent("speak")
                 yield Piece(index, audio=clips[-1], seconds=dict(clock.seconds))
             clock.resume()
-        import torch
-
         shown = prompt or Sequence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
         result = Result(request, tuple(segments), Audio.join(clips) if clips else None, shown, emitted, shown.spans, dict(clock.seconds))
         yield Piece(seconds=dict(clock.seconds), result=result)

@@ -42,14 +42,9 @@ def check_model(parts: Parts) -> list[Problem]:
     return list(_parts_fit(parts))
 
 
-def is_cascade(parts: Parts) -> bool:
-    """Whether its parts work one after another, each by itself; nothing is trained then."""
-    return parts.has("recognizer") or parts.has("synthesizer")
-
-
 def _training_fits(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
-    if is_cascade(parts):
+    if parts.recipe.is_cascade:
         return
     if recipe.train.objective not in AT_ONCE and not (recipe.train.steps or recipe.train.tokens or recipe.train.minutes):
         yield "got a recipe without a limit", "train.steps, train.tokens or train.minutes", "add for instance train.minutes=10"
@@ -63,7 +58,7 @@ def _training_fits(parts: Parts) -> Iterator[Problem]:
 
 def _corpora_fit(parts: Parts) -> Iterator[Problem]:
     recipe = parts.recipe
-    if not recipe.data.corpora and not is_cascade(parts):
+    if not recipe.data.corpora and not parts.recipe.is_cascade:
         yield f"recipe {recipe.name!r} has no corpus", "data.corpora", "add `- use: prompts`"
     for corpus in recipe.data.corpora:
         if parts.left_out(corpus):
@@ -203,7 +198,7 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         yield error.got, error.wanted, error.fix
         return
     prompt = cards.get("prompt")
-    if is_cascade(parts):
+    if parts.recipe.is_cascade:
         yield from _cascade_fits(parts, task, card, cards)
         return
     if prompt is not None:

@@ -24,7 +24,8 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
 BASE = "base"  # of the ablations of a recipe, what all have in common
-PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder", "recognizer", "synthesizer")
+CASCADE = ("recognizer", "synthesizer")  # parts that make a recipe one whose parts work one after another, each by itself
+PART_KINDS = ("tokenizer", "encoder", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder", *CASCADE)
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
 
@@ -165,6 +166,11 @@ class RecipeConfig:
     layout: LayoutConfig = field(default_factory=LayoutConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether nothing of it is trained together."""
+        return any(kind in self.parts for kind in CASCADE)
 
     def part(self, kind: str) -> PartConfig:
         """The part of a kind.

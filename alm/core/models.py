@@ -11,8 +11,6 @@ from alm.core.config import load_recipe, recipe_path, recipes
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
 
-CASCADE = ("recognizer", "synthesizer")  # parts that make a recipe one
-
 
 def load(name: str, overrides: Many[str] = ()) -> Pipeline:
     """Opens a registered model by name, a checkpoint folder, or a recipe whose backbone is pretrained.
@@ -36,5 +34,4 @@ def load(name: str, overrides: Many[str] = ()) -> Pipeline:
 
 
 def _open(source: Path, overrides: Many[str]) -> Pipeline:
-    parts = load_recipe(str(source), overrides).parts
-    return (Cascade if any(kind in parts for kind in CASCADE) else Pipeline)(source, None, overrides)
+    return (Cascade if load_recipe(str(source), overrides).is_cascade else Pipeline)(source, None, overrides)

@@ -235,8 +235,12 @@ class Pipeline:
         for name, count in (("first_units", first_units), ("chunk_units", chunk_units)):
             if count < 1:
                 raise AlmError(f"got {name}={count}", "1 or more", f"raise {name}")
-        content = self._read(task, content)
-        request, clock, results = Request(task, content, source, target, speaker, prosody, labels, other), Clock(), list[Result]()
+        request = Request(task, self._read(task, content), source, target, speaker, prosody, labels, other)
+        yield from self._pieces(request, decoder, seed, first_units, chunk_units)
+
+    def _pieces(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int) -> Iterator[Piece]:
+        """What `stream` gives of a request, its Result with the last piece."""
+        clock, results = Clock(), list[Result]()
         for part in self._clauses(request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
         yield Piece(seconds=dict(clock.seconds), result=joined(request, results))

@@ -105,11 +105,11 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
     Raises:
         AlmError: a recipe that does not fit together, or that has no limit.
     """
-    from alm.core.check import check_recipe, is_cascade
+    from alm.core.check import check_recipe
 
     recipe = _with_usable_precision(load_recipe(name, overrides, None, ablation))
     parts = Parts(recipe, recipe_path(name).parent, device=pick_device())
-    if is_cascade(parts):
+    if recipe.is_cascade:
         raise AlmError(f"got recipe {recipe.name!r}, a cascade, to train", "a model whose parts learn together", "train its parts by recipes of their own")
     problems = [*check_recipe(parts), *check_options(recipe)]
     if problems:
