@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -325,17 +326,20 @@ def evaluate(
     else:
         utterances = list(utterances_from_lines(manifest)) if manifest else [u for u in pipeline.parts.utterances(split)]
     scores, rows = [], []
-    uses = list(dict.fromkeys(task or pipeline.tasks))
+    conversations = {} if manifest or benchmark else core.conversations_of(pipeline, split)
+    uses = list(dict.fromkeys(task or [*pipeline.tasks, *conversations]))
     for use in uses:
-        pipeline.task_config(use)
-    if not utterances:
+        if use not in conversations:
+            pipeline.task_config(use)
+    if not utterances and not conversations:
         raise AlmError(f"got split {split!r}, in which the model's corpora have no utterance", "a split with utterances", "name another --split or a --manifest")
     if outputs and not outputs.parent.is_dir():
         raise AlmError(f"got --outputs {outputs}, whose folder does not exist", "a folder that is there", "make it first")
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for use in uses:
-            running = progress.add_task(use, total=sum(len(pairs) for pairs in core.pairs_of(pipeline, use, utterances, max_clips).values()))
-            new_scores, new_rows = core.evaluate(pipeline, use, utterances, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
+            running = progress.add_task(use, total=None if use in conversations else sum(len(pairs) for pairs in core.pairs_of(pipeline, use, utterances, max_clips).values()))
+            score = partial(core.evaluate_conversations if use in conversations else core.evaluate, pipeline, use, conversations.get(use, utterances))
+            new_scores, new_rows = score(max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
             scores += new_scores
             rows += new_rows
             for score in new_scores if not as_json else []:
@@ -450,6 +454,36 @@ def manifest(
     from alm.core.manifests import read_cuts, write_cuts
 
     print(f"{write_cuts(read_cuts(source, target.parent / 'audio'), target, to)} clips: {target}")
+
+
+@app.command()
+def align(
+    source: Annotated[Path, typer.Argument(help="As that of `alm manifest`: recordings with transcripts.")],
+    target: Annotated[Path, typer.Argument(help="What to write: NAME.jsonl.gz (lhotse cuts), in which each word has its time.")],
+    model: Annotated[str, typer.Option("--model", help="A model or recipe that hears by an adapter with a CTC head.")] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="cpu or cuda; the GPU where there is one.")] = "",
+) -> None:
+    """Find out when each word of a transcript is said; task SRWT learns from that."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from alm.core.align import aligned_cuts
+    from alm.core.devices import pick_device
+    from alm.core.manifests import read_cuts, write_cuts
+
+    if not target.name.endswith(".jsonl.gz"):
+        raise AlmError(f"got target {target}", "a name that ends in .jsonl.gz: word times are kept in lhotse cuts", "correct it")
+    placed = 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        running = progress.add_task("Aligning", total=None)
+
+        def on_done(clips: int, with_marks: int) -> None:
+            nonlocal placed
+            placed += with_marks
+            progress.advance(running, clips)
+
+        count = write_cuts(aligned_cuts(read_cuts(source, target.parent / "audio"), model, pick_device(device), on_done), target)
+    print(f"{count} clips, {placed} of them with the times of their words: {target}")
 
 
 @app.command()

@@ -56,7 +56,7 @@ class EncoderCard:
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
         extra_slots: positions that the projector adds to a clip, such as a learned begin and end.
         fingerprint: identifies the weights; caches match by it.
-        text_labels: pieces of the backbone's text tokenizer over which the features are posteriors; 0 where they are not.
+        text_labels: pieces of the backbone's text tokenizer whose rows the projector mixes; 0 where it mixes none.
         projects: its projector is trained already, for the backbone beside which it was published.
         reads: the modality of what it is given.
     """

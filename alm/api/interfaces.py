@@ -95,7 +95,7 @@ class Encoder(Protocol):
         """A trainable module: values [B, F, D] and mask [B, F] -> [B, S, hidden_size], where a clip of F frames has
         ceil(F / frames_per_slot) + extra_slots of the S positions, at the beginning.
 
-        One with an attribute `text_labels`, the pieces of the backbone's text tokenizer, is given their rows as well. One that trains the
+        One with an attribute `text_labels`, pieces of the backbone's text tokenizer, is given their rows as well. One that trains the
         encoder's network too has it as attribute `network`, and what follows as `projector`.
         """
         ...
@@ -384,7 +384,10 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class SampleCorpus(Corpus, Protocol):
-    """A corpus of ready-made samples, which need no task. Units without a fingerprint are taken for those of the recipe's tokenizer."""
+    """A corpus of ready-made samples, which need no task: instructions, conversations over recordings.
+
+    Units without a fingerprint are taken for those of the recipe's tokenizer; texts are written as they stand.
+    """
 
     def samples(self, split: str) -> Iterator[Sample]: ...
 

@@ -325,11 +325,11 @@ class JointVocabulary:
         """Refuses a checkpoint to start from whose ids mean something else; returns whether it has rows of units.
 
         Raises:
-            VocabularyMismatchError: another text tokenizer, or, where it has units, other ones.
+            VocabularyMismatchError: another text tokenizer, or, where it has units or tags, other ones. This vocabulary may have more behind them.
         """
         saved = json.loads((folder / "vocabulary.json").read_text())["blocks"]
         mine = [asdict(block) for block in self.blocks]
-        wanted = mine[:1] if len(saved) == 1 else mine
+        wanted = mine[: len(saved)]
         if saved != wanted:
             differing = next(a["name"] for a, b in itertools.zip_longest(saved, wanted, fillvalue=saved[-1]) if a != b)
             raise VocabularyMismatchError(

@@ -137,7 +137,16 @@ def register_corpora(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    from alm.components.metrics.cards import DNSMOS_CARD, MARK_CARDS, SIGNAL_CARDS, SPOKEN, TEXT_CARDS, spoken_card
+    from alm.components.metrics.cards import (
+        DNSMOS_CARD,
+        GENERATIVE_PERPLEXITY_CARD,
+        MARK_CARDS,
+        SIGNAL_CARDS,
+        SPOKEN,
+        TEXT_CARDS,
+        GenerativePerplexityOptions,
+        spoken_card,
+    )
 
     load_text, load_spoken = _late("metrics.text", "text_metric"), _late("metrics.spoken", "load_spoken")
     for name, card in TEXT_CARDS.items():
@@ -148,6 +157,7 @@ def register_metrics(register: Callable[..., None]) -> None:
     for name, card in MARK_CARDS.items():
         register(name, lambda options, context, name=name: load_marks(name), card)
     register("dnsmos", _late("metrics.spoken", "load_dnsmos"), DNSMOS_CARD)
+    register("generative_perplexity", _late("metrics.spoken", "load_generative_perplexity"), GENERATIVE_PERPLEXITY_CARD, GenerativePerplexityOptions)
     load_signal = _late("metrics.signal", "load_signal")
     for name, card in SIGNAL_CARDS.items():
         register(name, lambda options, context, name=name: load_signal(name, context), card)

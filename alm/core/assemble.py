@@ -38,14 +38,18 @@ def assemble(parts: Parts) -> Model:
         vocabulary.check_begun(started_from)
     backbone.resize(len(vocabulary))
     reads_features = parts.has("encoder")
-    projector = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None
+    projector: Any = parts.load("encoder").build_projector(backbone.card.hidden_size) if reads_features else None
     labels = getattr(projector, "text_labels", None)
-    if labels is not None and list(labels) != text_pieces(backbone.text_tokenizer):
-        raise AlmError(
-            f"got an encoder whose posteriors are over {len(labels)} labels such as {labels[-1]!r}",
-            f"the {len(backbone.text_tokenizer)} pieces of the backbone's text tokenizer",
-            "train the encoder's CTC head on this text tokenizer (train.options.text_tokenizer), or choose projector: stack-mlp",
-        )
+    if labels is not None:
+        ids = {piece: index for index, piece in enumerate(text_pieces(backbone.text_tokenizer))}
+        unknown = [label for label in labels if label not in ids]
+        if unknown:
+            raise AlmError(
+                f"got an encoder that hears {len(labels)} labels, among them {unknown[-1]!r}",
+                f"pieces of the backbone's text tokenizer, of which there are {len(ids)}",
+                "train the encoder's CTC head on this text tokenizer (train.options.text_tokenizer), or choose projector: stack-mlp",
+            )
+        projector.register_buffer("text_ids", torch.tensor([ids[label] for label in labels]), persistent=False)
     layout = parts.recipe.layout
     has_depth = layout.depth_layers and vocabulary.layout.streams > 1
     depth = DepthTransformer(backbone.card.hidden_size, vocabulary.layout.streams, layout.depth_layers, layout.depth_size) if has_depth else None
@@ -64,8 +68,8 @@ def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, sl
         return embeddings
     assert projector is not None, "a format writes slots only where the recipe has an encoder"
     values, mask = pad_frames([slot.features.values.to(embeddings.device) for _, slot in slots])
-    labels = getattr(projector, "text_labels", None)
-    rows = () if labels is None else (backbone.embed(torch.arange(len(labels), device=embeddings.device)),)
+    text_ids = getattr(projector, "text_ids", None)
+    rows = () if text_ids is None else (backbone.embed(text_ids),)
     projected = projector(values, mask, *rows)
     embeddings = embeddings.clone()
     for (row, slot), frames in zip(slots, projected, strict=True):
@@ -78,8 +82,14 @@ def input_embeddings(backbone: Any, projector: nn.Module | None, ids: Tensor, sl
 def said_again(model: Model, sequence: Sequence) -> Said:
     """What a prompt gives to say again: posteriors over text ids [F, 1 + V], or the ids of its text; None where it gives neither
     or several."""
-    if model.projector is not None and hasattr(model.projector, "text_labels") and len(sequence.slots) == 1:
-        return sequence.slots[0].features.values
+    text_ids = getattr(model.projector, "text_ids", None)
+    if text_ids is not None and len(sequence.slots) == 1:
+        values = sequence.slots[0].features.values
+        if values.shape[1] != 1 + len(text_ids):
+            return None
+        posteriors = values.new_zeros(len(values), 1 + model.vocabulary.blocks[0].size)
+        posteriors[:, 0], posteriors[:, 1 + text_ids.to(values.device)] = values[:, 0], values[:, 1:]
+        return posteriors
     texts = [span for span in sequence.spans if span.kind == "text"]
     return sequence.ids[texts[0].start : texts[0].stop].tolist() if len(texts) == 1 and not sequence.slots else None
 

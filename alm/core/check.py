@@ -97,10 +97,10 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
             yield from _decoder_fits(parts, recipe.parts[kind].use, cards[kind], cards)
     if "encoder" in cards and "backbone" in cards:
         labels, pieces = cards["encoder"].text_labels, cards["backbone"].text_size
-        if labels and pieces and labels != pieces:
+        if labels and pieces and labels > pieces:
             yield (
-                f"got an encoder whose posteriors are over {labels} labels",
-                f"the {pieces} pieces of the backbone's text tokenizer",
+                f"got an encoder that hears {labels} labels",
+                f"pieces of the backbone's text tokenizer, of which there are {pieces}",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
     if "tokenizer" in cards and "backbone" in NEEDS[objective]:

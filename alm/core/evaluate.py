@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alm.api.cards import MetricCard, Piece, TaskCard
 from alm.api.errors import AlmError
-from alm.api.interfaces import SpeechMetric
+from alm.api.interfaces import SampleCorpus, SpeechMetric
 from alm.api.tasks import HEAD_SHARE, content_of, has_pieces, targets_of
 from alm.api.text import marks_text
-from alm.api.types import Audio, Marks, Utterance
+from alm.api.types import Audio, AudioFile, Emit, Marks, Sample, Segment, Turn, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline
@@ -88,6 +88,53 @@ def evaluate(
             written = marks_text(reference) if isinstance(reference, tuple) else reference
             rows.append({"task": use, "source": source.id, "target": target.id, "reference": written, "texts": texts, "result": result})
     return scores, rows
+
+
+def conversations_of(pipeline: Pipeline, split: str) -> dict[str, list[Sample]]:
+    """The conversations of the model's corpora by the corpus's name; none where its format carries none."""
+    if not pipeline.parts.card("prompt").converses:
+        return {}
+    found = {config.use: list(corpus.samples(split)) for config, corpus in pipeline.parts.corpora() if isinstance(corpus, SampleCorpus)}
+    return {name: samples for name, samples in found.items() if samples}
+
+
+def evaluate_conversations(
+    pipeline: Pipeline, name: str, samples: list[Sample], *, max_clips: int = 0, on_done: Callable[[int], None] | None = None
+) -> tuple[list[Score], list[dict[str, Any]]]:
+    """How many answers are right, word for word, by their number in the conversation; what was said before each is as it should have been.
+
+    Args:
+        max_clips: conversations; 0 takes all.
+    """
+    scores, rows = [], []
+    asked = [(number, *turn) for sample in samples[: max_clips or None] for number, turn in enumerate(_answered_turns(sample), start=1)]
+    heard: dict[Any, list[Any]] = {}
+
+    def convert(segment: Segment) -> list[Segment]:
+        if not isinstance(segment.content, AudioFile):
+            return [segment]
+        if segment.content not in heard:
+            heard[segment.content] = pipeline.hear(read_audio(segment.content), pipeline.recipe.data.audio)
+        return [replace(segment, content=content) for content in heard[segment.content]]
+
+    ready = [replace(sample, turns=tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)) for _, sample, _ in asked]
+    results = pipeline.answers([Request("", "", sample.languages[0]) for sample in ready], ready, on_done)
+    for (number, sample, reference), result in zip(asked, results, strict=True):
+        rows.append({"task": name, "source": sample.id, "target": f"turn {number}", "reference": reference, "texts": result.texts, "result": result})
+    for number in sorted({number for number, *_ in asked}):
+        mine = [row for row in rows if row["target"] == f"turn {number}"]
+        right = sum(row["texts"] == [row["reference"]] for row in mine)
+        scores.append(Score(name, f"turn-{number}", "accuracy", round(100 * right / len(mine), 2), "%", len(mine)))
+    return scores, rows
+
+
+def _answered_turns(sample: Sample) -> list[tuple[Sample, str]]:
+    """Each answer in text of a conversation, and what comes before it."""
+    found = []
+    for index, turn in enumerate(sample.turns):
+        if turn.role == "assistant" and len(turn.segments) == 1 and isinstance(turn.segments[0].content, str):
+            found.append((replace(sample, turns=sample.turns[:index], emits=(Emit("text", turn.segments[0].language),)), turn.segments[0].content))
+    return found
 
 
 def _recordings(pairs: Pairs) -> list[Audio]:

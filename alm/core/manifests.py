@@ -215,7 +215,13 @@ def write_cuts(cuts: Iterable[Any], target: Path, kind: str = "") -> int:
 
 
 def _to_cuts(cuts: Iterable[Any], target: Path) -> int:
-    lines = [json.dumps(cut.to_dict(), ensure_ascii=False) + "\n" for cut in cuts]
+    """Sounds below the manifest's folder are named from there, so that the folder can be moved."""
+    lines, below = [], target.parent.resolve()
+    for cut in cuts:
+        for source in cut.recording.sources:
+            if Path(source.source).is_relative_to(below):
+                source.source = str(Path(source.source).relative_to(below))
+        lines.append(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n")
     write_bytes(target, gzipped("".join(lines)))
     return len(lines)
 

@@ -45,6 +45,17 @@ class Parts:
         """
         return Parts(load_recipe(name, overrides, None, ablation), recipe_path(name).parent, device=device)
 
+    @staticmethod
+    def of_model(name: str, overrides: Many[str] = (), device: str = "cpu") -> Parts:
+        """The parts of a registered model, of a checkpoint folder, or of a recipe.
+
+        Raises:
+            AlmError: as `load_recipe`.
+        """
+        found = registry()
+        registered = not Path(name).is_dir() and name in [label for _, label, _ in found.models]
+        return Parts.of(str(found.model_folder(name)) if registered else name, overrides, device)
+
     @property
     def context(self) -> SourceContext:
         return SourceContext(self.base, self.device)

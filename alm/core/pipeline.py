@@ -448,6 +448,15 @@ class Pipeline:
         """What the model makes of a sample whose audio is units or features."""
         return next(self._run([request], [sample], decoder, seed))
 
+    def answers(self, requests: Many[Request], samples: Many[Sample], on_done: Callable[[int], None] | None = None) -> list[Result]:
+        """The same of many, in batches; the results are in their order."""
+        results: list[Result] = []
+        for start in range(0, len(samples), MAX_BATCH):
+            results += self._run(requests[start : start + MAX_BATCH], samples[start : start + MAX_BATCH], None, 0)
+            if on_done:
+                on_done(len(results) - start)
+        return results
+
     def _run(self, requests: Many[Request], samples: Many[Sample], decoder: Any, seed: int) -> Iterator[Result]:
         started = time.perf_counter()
         model = self.model

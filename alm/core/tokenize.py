@@ -114,9 +114,7 @@ def tokenizer_parts(name: str, device: str) -> Parts:
     Raises:
         AlmError: no such model or recipe, or one without a trained tokenizer.
     """
-    found = registry()
-    model = name if Path(name).is_dir() or name not in [label for _, label, _ in found.models] else str(found.model_folder(name))
-    parts = Parts.of(model, device=device)
+    parts = Parts.of_model(name, device=device)
     if not parts.has("tokenizer"):
         raise AlmError(f"got {name!r}, which has no tokenizer", "a model or recipe with one", "name another --model")
     if not parts.card("tokenizer").fingerprint:

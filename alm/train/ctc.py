@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
+from alm.components.backbones.cards import gguf_of
 from alm.components.encoders.adapter import load_head, save_adapter, save_head
 from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.mel import whisper_mel
@@ -48,23 +49,35 @@ class Labels:
     def classes(self, text: str) -> list[int]:
         """Classes of a text, from 1; 0 is the blank. Characters that training has not seen are left out."""
         if self.tokenizer is not None:
-            return [i + 1 for i in self.tokenizer.encode(" " + text, add_special_tokens=False)]
+            return [i + 1 for i in map(self._places.get, self.tokenizer.encode(" " + text, add_special_tokens=False)) if i is not None]
         return label_classes(text, self.names)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """Of each piece's id, its place among the labels."""
+        return {id_: place for place, id_ in enumerate(self.tokenizer.convert_tokens_to_ids(list(self.names)))}
 
     def text(self, indices: list[int]) -> str:
         """The text that labels spell, with single spaces."""
-        spelt = self.tokenizer.decode(indices, skip_special_tokens=True) if self.tokenizer is not None else "".join(self.names[i] for i in indices)
+        names = [self.names[i] for i in indices]
+        spelt = "".join(names) if self.tokenizer is None else self.tokenizer.decode(self.tokenizer.convert_tokens_to_ids(names), skip_special_tokens=True)
         return " ".join(spelt.split())
 
 
-def make_labels(parts: Parts, text_tokenizer: str, texts: list[str]) -> Labels:
-    """The pieces of the text tokenizer in a weight source, or for "" the characters of the texts."""
+def make_labels(parts: Parts, text_tokenizer: str, texts: list[str], *, seen_pieces: bool = False) -> Labels:
+    """The pieces of the text tokenizer in a weight source, all or only those that the texts have; for "" the characters of the texts."""
     if not text_tokenizer:
         return Labels(tuple(sorted({c for text in texts for c in text})))
-    from transformers import PreTrainedTokenizerFast
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(parts.context.folders(text_tokenizer)[0])
-    return Labels(tuple(text_pieces(tokenizer)), tokenizer)
+    (folder,) = parts.context.folders(text_tokenizer)
+    gguf = gguf_of(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **gguf) if gguf else PreTrainedTokenizerFast.from_pretrained(folder)
+    pieces = text_pieces(tokenizer)
+    if seen_pieces:
+        seen = sorted({i for text in set(texts) for i in tokenizer.encode(" " + text, add_special_tokens=False)})
+        pieces = [pieces[i] for i in seen]
+    return Labels(tuple(pieces), tokenizer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +202,7 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
         repeats = {u: repeat for u, repeat in parts.repeated_utterances(split) if u.audio is not None and u.text}
         texts = {u: normalize_text(u.text, u.language, accents=config.data.accents) for u in repeats}
         if split == "train":
-            labels = make_labels(parts, options.text_tokenizer, list(texts.values()))
+            labels = make_labels(parts, options.text_tokenizer, list(texts.values()), seen_pieces=options.seen_pieces)
         clips = _clips(encoder, texts, labels, speaker_ids, bool(options.reconstruction_weight), track)
         sets[split] = [clip for utterance, clip in clips for _ in range(repeats[utterance] if split == "train" else 1)]
     train, validation = sets["train"], sets[config.data.validation_split]

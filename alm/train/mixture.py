@@ -61,7 +61,9 @@ class Mixture:
             groups[utterance.group].append(utterance)
             repeats[utterance] = repeat
         pending = [(index, sample, source) for index, task in enumerate(self.data.tasks) for sample, source in _samples(parts, task, groups)]
-        contents = self._encode([(index, sample) for index, sample, _ in pending], track)
+        ready = [(config, sample) for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus) for sample in corpus.samples(split)]
+        conversations = {config.use: TaskConfig(config.use, audio=self.data.audio) for config, _ in ready}
+        contents = self._encode([(self.data.tasks[index], sample) for index, sample, _ in pending] + [(conversations[config.use], sample) for config, sample in ready], track)
         wording, cards = Wording(parts), [parts.task(task.use).card for task in self.data.tasks]
         self.entries = []
         self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
@@ -76,10 +78,10 @@ class Mixture:
         self.names, self.weights = [task.use for task in self.data.tasks], [task.weight for task in self.data.tasks]
         for config, corpus in parts.corpora():
             if isinstance(corpus, SampleCorpus):
-                for sample in corpus.samples(split):
+                for sample in [sample for other, sample in ready if other is config]:
                     self.by_task[len(self.names)] += [len(self.entries)] * config.repeat
-                    ready = with_own_units(sample, parts)
-                    self.entries.append(Entry(len(self.names), ready, _length(ready, count_ids)))
+                    done = with_own_units(_with_sound(sample, contents, conversations[config.use]), parts)
+                    self.entries.append(Entry(len(self.names), done, _length(done, count_ids)))
                 self.names.append(config.use)
                 self.weights.append(config.weight)
         if split == "train" and not self.entries:
@@ -88,13 +90,13 @@ class Mixture:
         for number, entry in enumerate(self.entries):
             self.by_kind[entry.task, entry.sample.languages].append(number)
 
-    def _encode(self, pending: list[tuple[int, Sample]], track: Track) -> dict[str, Made]:
+    def _encode(self, pending: list[tuple[TaskConfig, Sample]], track: Track) -> dict[str, Made]:
         """Each recording once: units where any task reads or writes units, features where a task reads features."""
         wanted: dict[str, dict[AudioFile | MediaFile, None]] = {"units": {}, "features": {}}
-        for index, sample in pending:
+        for task, sample in pending:
             for segment in sample.segments():
                 if isinstance(segment.content, AudioFile | MediaFile):
-                    for form in _forms(segment, self.data.tasks[index]):
+                    for form in _forms(segment, task):
                         wanted[form][segment.content] = None
         make: dict[str, Any] = {"units": cached_units, "features": cached_features}
         return {form: dict(zip(files, make[form](self.parts, list(files), track), strict=True)) if files else {} for form, files in wanted.items()}
@@ -185,15 +187,31 @@ def _with_contents(sample: Sample, contents: dict[str, Made], task: TaskConfig, 
         elif isinstance(segment.content, tuple):
             made = [wording.marked(segment.content, segment.language)]
         elif isinstance(segment.content, AudioFile | MediaFile):
-            made = [contents[form][segment.content] for form in _forms(segment, task)]
-            if segment.part:
-                made = [part_of(units, segment.part) for units in made]
+            made = _sounds(segment, contents, task)
         return [dataclasses.replace(segment, content=content) for content in made]
 
     turns = tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)
     if any(segment.content == "" for turn in turns for segment in turn.segments if isinstance(segment.content, str)):
         return None
     return dataclasses.replace(sample, turns=turns)
+
+
+def _with_sound(sample: Sample, contents: dict[str, Made], task: TaskConfig) -> Sample:
+    """A ready-made sample with its recordings replaced; its texts are as they should be."""
+
+    def convert(segment: Segment) -> list[Segment]:
+        if not isinstance(segment.content, AudioFile | MediaFile):
+            return [segment]
+        return [dataclasses.replace(segment, content=content) for content in _sounds(segment, contents, task)]
+
+    return dataclasses.replace(sample, turns=tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns))
+
+
+def _sounds(segment: Segment, contents: dict[str, Made], task: TaskConfig) -> list[Any]:
+    """What a recording becomes under a task, as often as it is heard."""
+    assert isinstance(segment.content, AudioFile | MediaFile)
+    made: list[Any] = [contents[form][segment.content] for form in _forms(segment, task)]
+    return [part_of(units, segment.part) for units in made] if segment.part else made
 
 
 def _fits_beside(sample: Sample, count_ids: Callable[[str], int]) -> bool:

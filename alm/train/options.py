@@ -104,6 +104,7 @@ class CtcOptions:
 
     Attributes:
         text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
+        seen_pieces: only the pieces that the training texts have are labels: of a vocabulary of 50,000 they may be one in ten.
         reconstruction_weight: of the log-mel L1 loss beside the CTC loss; 0 for an adapter that only listens.
         mask_frames: longest stretch of input frames blanked (SpecAugment in time, arXiv 1904.08779).
         masks_per_s: how many such stretches a second of input.
@@ -113,6 +114,7 @@ class CtcOptions:
     """
 
     text_tokenizer: str = ""
+    seen_pieces: bool = False
     reconstruction_weight: float = 2.0
     mask_frames: int = 6
     masks_per_s: float = 0.7

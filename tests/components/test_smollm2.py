@@ -58,3 +58,17 @@ def test_training_moves_lora_and_new_rows_alone(backbone):
     assert not torch.equal(table[text:], before[text:])
     trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
     assert all("lora_" in name or "embed_tokens" in name for name in trained)
+
+
+def test_generative_perplexity_is_that_of_what_is_read(clip):
+    """As transformers counts it; a sentence is better than its words in another order; nothing read is as bad as can be."""
+    metric = load_component(registry(), "metric", "generative_perplexity", {}, SourceContext())
+    said, shuffled = "Please enter your password.", "Password your enter please."
+    tokenizer, model = metric.backbone.text_tokenizer, metric.backbone.model
+    ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer.encode(said)]])
+    with torch.inference_mode():
+        wanted = float(model(input_ids=ids, labels=ids).loss.exp())
+    assert metric.score_read([said], [""], "en") == pytest.approx(wanted, rel=1e-4)
+    assert metric.score_read([shuffled], [""], "en") > 5 * wanted
+    assert metric.score_read(["", " "], ["", ""], "en") == float("inf")
+    assert metric.score([clip], [""], "en") < 1000

@@ -238,7 +238,28 @@ parts:
     assert torch.allclose(heard.sum(-1), torch.ones(len(heard)), atol=1e-4)
     check_encoder(pipeline.encoder)
 
+    # the same frames, from which the projector mixes for itself, each with its time
+    frames = ["parts.encoder.output=adapter", "parts.encoder.adapter_size=32", "parts.encoder.stamps=true", "train.validate_every_steps=0"]
+    by_frames = alm.load(str(train(recipe, frames, tmp_path / "frames", quiet=True)))
+    features = by_frames.encoder.encode([clip])[0]
+    assert features.values.shape == (len(heard), 33)
+    times = features.values[:, -1]
+    assert bool((times.diff() > 0).all()) and float(times[0]) > 0 and float(times[-1]) < clip.duration_s
+    assert isinstance(by_frames.transcribe(clip, "en"), str)
+    check_encoder(by_frames.encoder)
+    projector = by_frames.encoder.build_projector(24)
+    rows = torch.randn(len(projector.text_labels), 24)
+    with torch.no_grad():
+        projector.time.net.weight.zero_()
+        mixed = projector(features.values[None], torch.ones(1, len(times), dtype=torch.bool), rows)[0]
+    assert torch.allclose(mixed, heard[:, 1:] @ rows, atol=0.05), "before training it mixes what the head hears"
+
     train(write_recipe(workspace, "other", f"name: other\n{data}train: {{objective: bpe, options: {{vocabulary_size: 310}}}}\n"), [], quiet=True)
+    train(listener(workspace, small_corpus, "seen", f"steps: 3, validate_every_steps: 0, options: {{seen_pieces: true, {options[1:]}"), [], quiet=True)
+    some = alm.load(str(train(recipe, ["train.validate_every_steps=0", "parts.encoder.adapter=run:seen", "parts.decoder.use=ctc-text"], tmp_path / "seen", quiet=True)))
+    assert some.encoder.card.text_labels < len(some.model.backbone.text_tokenizer)
+    assert isinstance(some.transcribe(clip, "en"), str)
+
     wrong = write_recipe(workspace, "wrong", model.replace("TEXT", "other").replace("name: mixture", "name: wrong") + data + tasks)
     with pytest.raises(AlmError, match="pieces of the backbone's text tokenizer"):
         train(wrong, [], tmp_path / "wrong", quiet=True)

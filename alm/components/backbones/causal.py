@@ -17,7 +17,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCa
 from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.components.backbones.cards import HfOptions, LlamaOptions, StartOptions, gguf_file, hf_card, llama_card
+from alm.components.backbones.cards import HfOptions, LlamaOptions, StartOptions, gguf_of, hf_card, llama_card
 
 PREFIX = "backbone.model."  # of its weights in a checkpoint of alm
 
@@ -114,7 +114,7 @@ def load_llama(options: LlamaOptions, context: LoadContext) -> CausalBackbone:
 def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     """A transformers checkpoint or GGUF file, optionally with LoRA injected through peft."""
     (folder,) = context.folders(options.weights)
-    extra = {} if (folder / "config.json").exists() else {"gguf_file": gguf_file(folder).name}
+    extra = gguf_of(folder)
     text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
     config = AutoConfig.from_pretrained(folder, **extra)
     part = getattr(config, "text_config", None) if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING else None

@@ -46,9 +46,12 @@ class FrameOptions:
         output: "adapter", or "posteriors" of the adapter's CTC head over its labels and the blank.
         projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer; "pool-linear" averages
             `stack` frames, then norm and one layer, with a learned begin and end around them (Qwen-Audio, arXiv 2311.07919);
-            "mixture" mixes the backbone's own text rows by posteriors over the pieces of its text tokenizer (LegoSLM,
-            arXiv 2505.11352).
+            "mixture" mixes the backbone's own text rows by posteriors over pieces of its text tokenizer (LegoSLM, arXiv
+            2505.11352); of adapter frames it makes these itself, by a copy of the CTC head that is trained further, and adds
+            what else the frames hold.
         stack: frames joined into one slot of the backbone.
+        stamps: a last value of each frame says when it is heard, in seconds, which merged frames no longer say by their number;
+            for projector mixture of adapter frames.
     """
 
     weights: str = ""
@@ -60,6 +63,7 @@ class FrameOptions:
     output: str = "adapter"
     projector: str = "stack-mlp"
     stack: int = 1
+    stamps: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,19 +166,24 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
     for name, known in CHOICES.items():
         if getattr(options, name) not in known:
             raise AlmError(f"got {name} {getattr(options, name)!r}", " or ".join(map(repr, known)), "correct the option")
-    if options.projector == "mixture" and (options.output != "posteriors" or options.stack != 1):
-        raise AlmError("got projector 'mixture' for something else than single posteriors", "output: posteriors and stack: 1", "set them")
+    if options.projector == "mixture" and options.stack != 1:
+        raise AlmError(f"got projector 'mixture' of {options.stack} frames together", "single ones", "set stack: 1")
+    if options.stamps and (options.projector != "mixture" or options.output != "adapter"):
+        raise AlmError("got stamps: true for a projector that reads none", "projector: mixture and output: adapter", "set them")
     if isinstance(options, WhisperOptions) and options.live:
         return _live_card(options, sizes)
-    size = options.adapter_size if options.adapter else sizes.width * len(options.layers)
+    size = options.adapter_size + options.stamps if options.adapter else sizes.width * len(options.layers)
+    mixes = options.projector == "mixture" and bool(options.adapter)
+    classes = ctc_classes(options, context) if mixes or options.output == "posteriors" and options.adapter else 0
     if options.output == "posteriors" and options.adapter:
-        size = ctc_classes(options, context)
+        size = classes
     identity = json.dumps(
         [
             source_identity(options.weights, context),
             options.layers,
             options.stride,
             *([adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else []),
+            *(["stamps"] if options.stamps else []),
         ]
     )
     return EncoderCard(
@@ -185,7 +194,7 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
         extra_slots=2 if options.projector == "pool-linear" else 0,
         needs_padding_mask=sizes.needs_mask,
         merges_frames=bool(options.merge),
-        text_labels=size - 1 if options.projector == "mixture" and options.adapter else 0,
+        text_labels=classes - 1 if mixes else 0,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
         trainable=("ctc", *kind.trainable),
         licence=sizes.licence,
@@ -230,8 +239,8 @@ def adapter_fingerprint(options: FrameOptions, context: LoadContext) -> str:
 
 
 def uses_head(options: FrameOptions) -> bool:
-    """Whether the adapter's CTC head takes part in what the encoder gives."""
-    return bool(options.adapter) and (bool(options.merge) or options.output == "posteriors")
+    """Whether the adapter's CTC head takes part in what the encoder gives, or in what its projector makes of it."""
+    return bool(options.adapter) and (bool(options.merge) or options.output == "posteriors" or options.projector == "mixture")
 
 
 def ctc_classes(options: FrameOptions, context: LoadContext) -> int:

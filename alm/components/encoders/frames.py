@@ -99,12 +99,14 @@ class FrameEncoder:
             return output[0]
         log_probs = self.head(output)[0]
         result = log_probs.exp() if self.options.output == "posteriors" else output[0]
+        if self.options.stamps:
+            result = torch.cat([result, (torch.arange(len(result), device=result.device)[:, None] + 0.5) / self.card.frame_rate_hz], 1)
         return merge_by_ctc(result, log_probs) if self.options.merge else result
 
     def build_projector(self, hidden_size: int) -> nn.Module:
         from alm.components.encoders.projectors import build_projector
 
-        return build_projector(self.options.projector, self.card.feature_size, hidden_size, self.options.stack, self.head.labels if self.head else ())
+        return build_projector(self.options.projector, self.card.feature_size, hidden_size, self.options.stack, self.head, hears_frames=self.options.output == "adapter")
 
     def without_adapter(self) -> FrameEncoder:
         """The same encoder giving its own features: what the adapter is trained on."""
@@ -129,9 +131,13 @@ def load_encoder(kind: Kind, options: FrameOptions, context: LoadContext) -> Any
     """The encoder of a kind, on the context's device."""
     if getattr(options, "live", False):
         return importlib.import_module("alm.components.encoders.live").load_encoder(options, context)
+    if options.projector == "mixture" and not options.adapter:
+        raise AlmError("got projector 'mixture' without an adapter, whose CTC head says what to mix", "an adapter", "set parts.encoder.adapter, or choose another projector")
     card = kind.card(options, context)
     network: FrameNetwork = importlib.import_module(f"alm.components.encoders.{kind.module}").load_network(options, context)
     adapter = load_adapter(adapter_file(options, context)).to(context.device) if options.adapter else None
+    if adapter is not None and options.output == "adapter" and adapter.leave.out_features != options.adapter_size:
+        raise AlmError(f"got adapter_size {options.adapter_size} for an adapter of {adapter.leave.out_features}", "its own size", f"set adapter_size: {adapter.leave.out_features}")
     head = load_head(adapter_file(options, context, CTC_FILE)).to(context.device) if uses_head(options) else None
     if head is not None and head.outputs_per_frame != 1:
         raise AlmError(f"got an adapter of {head.outputs_per_frame} labels a frame", "one of one label a frame", "train an adapter with stride: 1")

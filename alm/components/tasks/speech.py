@@ -52,12 +52,14 @@ TASKS = (
         ("Say this in {target}.", "Translate this {source} speech into {target} speech.", "Repeat what you hear, in {target}."),
     ),
     TaskCard("TEXT", (), ("source.text",), (), "text as it is: what a language model learns from", ("Write a sentence.", "Write anything in {source}.")),
-    TaskCard("SPEECH", (), ("source.audio",), ("dnsmos",), "speech as it is: what a model of units learns from", ("Say something.", "Say anything in {source}.")),
+    TaskCard(
+        "SPEECH", (), ("source.audio",), ("dnsmos", "generative_perplexity"), "speech as it is: what a model of units learns from", ("Say something.", "Say anything in {source}.")
+    ),
     TaskCard(
         "CONTINUE",
         ("source.audio.head",),
         ("source.audio.tail",),
-        ("dnsmos",),
+        ("dnsmos", "generative_perplexity"),
         "speech continuation",
         ("Go on speaking from here.", "Continue this recording.", "Finish what is being said."),
     ),

@@ -10,6 +10,7 @@ from alm.api.cards import CorpusCard
 from alm.api.hookspecs import hookimpl
 from alm.api.manifests import utterances_from_cuts
 from alm.api.types import Utterance
+from alm_prompts.keywords import with_keywords
 
 ALM_PLUGIN_API = 1
 HERE = Path(__file__).parent
@@ -24,21 +25,25 @@ CARD = CorpusCard(
 
 
 class PromptsCorpus:
-    """Recorded telephone prompts in five languages, parallel by prompt id."""
+    """Recorded telephone prompts in five languages, parallel by prompt id; with the times of their words, and the keyword of some."""
 
     card = CARD
 
     def utterances(self, split: str) -> Iterator[Utterance]:
-        return utterances_from_cuts(HERE / "data" / f"cuts_{split}.jsonl.gz")
+        return with_keywords(utterances_from_cuts(HERE / "data" / f"cuts_{split}.jsonl.gz"))
 
 
 @hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
+    from alm_prompts import signals
+    from alm_prompts.conversations import ConversationsCorpus, ConversationsOptions
     from alm_prompts.dialogues import DialoguesCorpus
     from alm_prompts.questions import QuestionsCorpus, QuestionsOptions, questions_card
 
     register("prompts", lambda options, context: PromptsCorpus(), CARD)
     register("prompts-dialogues", lambda options, context: DialoguesCorpus(CARD), CARD)
+    register("prompts-conversations", lambda options, context: ConversationsCorpus(options, CARD), CARD, ConversationsOptions)
+    register("signals", signals.Signals, signals.CARD, signals.SignalsOptions)
     register("prompts-questions", QuestionsCorpus, questions_card, QuestionsOptions)
 
 
