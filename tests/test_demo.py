@@ -22,6 +22,7 @@ def test_report_has_every_figure_beside_its_baseline(tmp_path):
     assert promised <= names
     assert all(set(row) == {"name", "value", "unit", "baseline", "baseline_value", "clips", "command"} for row in rows)
     baselines = {(row["name"], row["baseline"]) for row in rows}
+    assert {("tts/en/wer", "cascade"), ("tts/en/dnsmos", "cascade")} <= baselines
     assert {("asr/en/wer", "Whisper base"), ("asr/en/wer", "Whisper tiny.en"), ("resynthesis/en/wer", "Griffin-Lim"), ("resynthesis/en/wer", "natural speech")} <= baselines
     page = (tmp_path / "index.html").read_text()
     assert page.count("<audio") >= 10
