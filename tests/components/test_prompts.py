@@ -123,6 +123,15 @@ def test_a_speechgpt_prompt_spaced_as_released():
         assert vocabulary.spelt(list(prompt.plan(sample, vocabulary)[0].opening)) == opening
 
 
+@pytest.mark.parametrize("beyond", ["; [ua] z]ua] [ua", " ; [ta] one moment", "<eoa>. volu volu"])
+def test_an_answer_that_runs_on_ends_where_nobody_asked_for_more(beyond):
+    """A small model writes markers in other ids than those that end its plan, and goes on to the limit."""
+    vocabulary = vocabulary_of(SPEECHGPT)
+    sample = made(DeclaredTask(BY_TAG["CHAT"]), {}, target=True)
+    (answer,) = SPEECHGPT.decode(vocabulary.text_ids(f" thank you{beyond}"), sample, vocabulary)
+    assert answer.content == "thank you"
+
+
 def test_text_and_speech_take_turns():
     """So many ids of text, so many frames; when one has ended, the other goes on. Only speech that says the text is so written."""
     layout = make_layout("flattened", 1, turns=(4, 2))

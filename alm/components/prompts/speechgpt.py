@@ -183,6 +183,7 @@ def _write(writer: Writer, segment: Segment, *, spaced: bool = True) -> None:
 LINE = re.compile(r"\[Human\]:\s?(?P<human>.*?)\s*<eoh>\.?\s*\[SpeechGPT\]:\s?(?P<answer>.*?)\s*<eoa>\.?\s*", re.DOTALL)
 SPOKEN = re.compile(r"<sosp>\s*(?P<units>(?:<\d+>\s*)*)<eosp>")
 RESULT = re.compile(r";\s*\[[tu]a\]\s?")
+BEYOND = re.compile(rf"{RESULT.pattern}|{END_OF_ANSWER}")  # where a text ends that runs on, into a result that nobody asked for or past its end in other ids
 
 
 def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
@@ -216,5 +217,5 @@ def read_line(text: str, name: str, frame_rate_hz: float) -> Sample:
 def _read(emit: Emit, piece: list[int], vocabulary: JointVocabulary) -> Any:
     if emit.modality == "audio":
         return vocabulary.units(piece)
-    text = vocabulary.text(piece)
+    text = BEYOND.split(vocabulary.text(piece), maxsplit=1)[0].rstrip()
     return read_marks(text) if emit.modality == "marks" else text
