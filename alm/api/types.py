@@ -6,7 +6,7 @@ is: cards and names stay cheap. Shape letters are defined in ARCHITECTURE.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence as Many
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence as Many
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -318,6 +318,10 @@ class Sample:
     def segments(self) -> Iterator[Segment]:
         for turn in self.turns:
             yield from turn.segments
+
+    def changed(self, change: Callable[[Segment], Iterable[Segment]]) -> Sample:
+        """The sample with each segment replaced by those that `change` makes of it."""
+        return replace(self, turns=tuple(Turn(turn.role, tuple(new for old in turn.segments for new in change(old))) for turn in self.turns))
 
 
 @dataclass(frozen=True)

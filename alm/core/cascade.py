@@ -18,7 +18,7 @@ import torch
 
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
-from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Turn, Utterance
+from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Utterance
 from alm.core.audio import read_audio
 from alm.core.config import CASCADE
 from alm.core.parts import load_task
@@ -138,10 +138,7 @@ class Cascade(Pipeline):
             labels[task.card.inputs[0].detail] = heard
         sample = task.request(Utterance("request", GIVEN_SOUND, heard, request.source, labels=labels), request.target)
 
-        def in_words(segment: Segment) -> Segment:
-            return dataclasses.replace(segment, content=heard) if isinstance(segment.content, AudioFile) else segment
-
-        return dataclasses.replace(sample, turns=tuple(Turn(turn.role, tuple(map(in_words, turn.segments))) for turn in sample.turns))
+        return sample.changed(lambda segment: [dataclasses.replace(segment, content=heard) if isinstance(segment.content, AudioFile) else segment])
 
     def _written(self, sample: Sample, emit: Emit, decoder: Any, seed: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         """The language model's text, longer each time, and its ids."""

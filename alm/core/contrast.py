@@ -6,17 +6,16 @@ a wrong end) the right one has the higher mean log-likelihood of its units. Ties
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
 
 from alm.api.batching import batches_by_length, pad_frames
 from alm.api.errors import AlmError
-from alm.api.types import Sample, Turn, Units, Utterance
+from alm.api.types import Segment, Units, Utterance
 from alm.core.assemble import input_embeddings
 from alm.core.audio import read_audio
 from alm.core.parts import load_task
@@ -67,8 +66,11 @@ def mean_log_likelihoods(pipeline: Pipeline, utterances: Many[Utterance], on_don
     for utterance in utterances:
         assert utterance.audio is not None
         (units,) = pipeline.hear(read_audio(utterance.audio), "units")
-        sample = task.build(utterance)
-        sequences.append(pipeline.prompt.encode(_with_units(sample, units), model.vocabulary))
+
+        def spoken(segment: Segment, units: Units = units) -> list[Segment]:
+            return [replace(segment, content=units)]
+
+        sequences.append(pipeline.prompt.encode(task.build(utterance).changed(spoken), model.vocabulary))
         if on_done:
             on_done(1)
     books = len(model.vocabulary.unit_blocks)
@@ -93,8 +95,3 @@ def mean_log_likelihoods(pipeline: Pipeline, utterances: Many[Utterance], on_don
                 chosen = targets[where] - block.start
             results[number] = float(scores.log_softmax(-1).gather(1, chosen[:, None]).mean()) if len(chosen) else 0.0
     return results
-
-
-def _with_units(sample: Sample, units: Units) -> Sample:
-    turns = tuple(Turn(turn.role, tuple(dataclasses.replace(s, content=units) for s in turn.segments)) for turn in sample.turns)
-    return dataclasses.replace(sample, turns=turns)

@@ -12,7 +12,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import SampleCorpus, SpeechMetric
 from alm.api.tasks import HEAD_SHARE, content_of, has_pieces, targets_of
 from alm.api.text import marks_text
-from alm.api.types import Audio, AudioFile, Emit, Marks, Sample, Segment, Turn, Utterance
+from alm.api.types import Audio, AudioFile, Emit, Marks, Sample, Segment, Utterance
 from alm.core.audio import read_audio
 from alm.core.parts import load_component, load_task
 from alm.core.pipeline import Pipeline
@@ -117,7 +117,7 @@ def evaluate_conversations(
             heard[segment.content] = pipeline.hear(read_audio(segment.content), pipeline.recipe.data.audio)
         return [replace(segment, content=content) for content in heard[segment.content]]
 
-    ready = [replace(sample, turns=tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)) for _, sample, _ in asked]
+    ready = [sample.changed(convert) for _, sample, _ in asked]
     results = pipeline.answers([Request("", "", sample.languages[0]) for sample in ready], ready, on_done)
     for (number, sample, reference), result in zip(asked, results, strict=True):
         rows.append({"task": name, "source": sample.id, "target": f"turn {number}", "reference": reference, "texts": result.texts, "result": result})

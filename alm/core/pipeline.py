@@ -19,7 +19,7 @@ from alm.api.cards import TaskCard
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.interfaces import Vocoder
 from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, MediaFile, Prosody, Sample, Segment, Speaker, Turn, Units, Utterance
+from alm.api.types import Audio, AudioFile, MediaFile, Prosody, Sample, Segment, Speaker, Units, Utterance
 from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.check import check_model
@@ -432,8 +432,7 @@ class Pipeline:
             audio = read_audio(recording) if isinstance(recording, AudioFile) else recording
             return self.hear(audio, "units" if segment.part else config.audio)
 
-        turns = tuple(Turn(t.role, tuple(dataclasses.replace(s, content=content) for s in t.segments for content in given(s))) for t in sample.turns)
-        return dataclasses.replace(sample, turns=turns)
+        return sample.changed(lambda segment: [dataclasses.replace(segment, content=content) for content in given(segment)])
 
     def hear(self, audio: Audio, form: str) -> list[Any]:
         """A sound as a task hears it: as "features", "units", or "both" in this order."""

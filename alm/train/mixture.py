@@ -190,10 +190,8 @@ def _with_contents(sample: Sample, contents: dict[str, Made], task: TaskConfig, 
             made = _sounds(segment, contents, task)
         return [dataclasses.replace(segment, content=content) for content in made]
 
-    turns = tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns)
-    if any(segment.content == "" for turn in turns for segment in turn.segments if isinstance(segment.content, str)):
-        return None
-    return dataclasses.replace(sample, turns=turns)
+    done = sample.changed(convert)
+    return None if any(segment.content == "" for segment in done.segments()) else done
 
 
 def _with_sound(sample: Sample, contents: dict[str, Made], task: TaskConfig) -> Sample:
@@ -204,7 +202,7 @@ def _with_sound(sample: Sample, contents: dict[str, Made], task: TaskConfig) -> 
             return [segment]
         return [dataclasses.replace(segment, content=content) for content in _sounds(segment, contents, task)]
 
-    return dataclasses.replace(sample, turns=tuple(Turn(turn.role, tuple(done for s in turn.segments for done in convert(s))) for turn in sample.turns))
+    return sample.changed(convert)
 
 
 def _sounds(segment: Segment, contents: dict[str, Made], task: TaskConfig) -> list[Any]:
@@ -228,18 +226,18 @@ def with_own_units(sample: Sample, parts: Parts) -> Sample:
         AlmError: units that it does not have.
     """
 
-    def convert(segment: Segment) -> Segment:
+    def convert(segment: Segment) -> list[Segment]:
         units = segment.content
         if not isinstance(units, Units) or units.fingerprint:
-            return segment
+            return [segment]
         card = parts.card("tokenizer")
         if units.num_frames and int(units.codes.max()) >= card.vocabulary_size:
             raise AlmError(
                 f"{sample.id}: got unit {int(units.codes.max())}", f"units below {card.vocabulary_size}, as the recipe's tokenizer has them", "use the tokenizer of these lines"
             )
-        return dataclasses.replace(segment, content=Units(units.codes, card.frame_rate_hz, card.fingerprint))
+        return [dataclasses.replace(segment, content=Units(units.codes, card.frame_rate_hz, card.fingerprint))]
 
-    return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
+    return sample.changed(convert)
 
 
 def part_of(units: Units, part: str) -> Units:
@@ -273,11 +271,11 @@ def joined(a: Sample, b: Sample) -> Sample:
 def _map_heard(sample: Sample, change: Any) -> Sample:
     """The sample with its given units and features of sound changed."""
 
-    def convert(segment: Segment) -> Segment:
+    def convert(segment: Segment) -> list[Segment]:
         given = isinstance(segment.content, Units | Features) and segment.modality == "audio" and not segment.learn and not segment.part
-        return dataclasses.replace(segment, content=change(segment.content)) if given else segment
+        return [dataclasses.replace(segment, content=change(segment.content)) if given else segment]
 
-    return dataclasses.replace(sample, turns=tuple(Turn(t.role, tuple(map(convert, t.segments))) for t in sample.turns))
+    return sample.changed(convert)
 
 
 def _change_tempo(content: Units | Features, most: float, chance: random.Random) -> Units | Features:
