@@ -75,6 +75,9 @@ class Mixture:
             if done is not None:
                 self.by_task[index] += [len(self.entries)] * repeats[source]
                 self.entries.append(Entry(index, done, _length(done, count_ids)))
+        for index, task in enumerate(self.data.tasks if split == "train" else ()):
+            if index not in self.by_task:
+                logging.getLogger("alm").warning("task %s is not trained: no utterance of its corpora and languages has what it needs", task.use)
         self.names, self.weights = [task.use for task in self.data.tasks], [task.weight for task in self.data.tasks]
         for config, corpus in parts.corpora():
             if isinstance(corpus, SampleCorpus):

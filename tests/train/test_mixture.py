@@ -20,6 +20,15 @@ def test_speech_is_units_where_it_is_spoken_and_features_where_it_is_heard(small
     assert forms == {(0, False, Features), (0, True, Units), (1, False, Features), (1, True, str), (1, True, Units), (2, False, Features), (2, True, str)}
 
 
+def test_a_task_that_no_utterance_serves_is_named(small_model, workspace, caplog):
+    recipe = load_recipe(str(workspace / "model.yaml"), ["data.tasks=[{use: ASR}, {use: SRWT}]"])
+    mixture = Mixture(Parts(recipe, workspace), "train", len, lambda batches, total: batches)
+    assert {entry.task for entry in mixture.entries} == {0}
+    assert [record.getMessage() for record in caplog.records if "not trained" in record.getMessage()] == [
+        "task SRWT is not trained: no utterance of its corpora and languages has what it needs"
+    ]
+
+
 def test_each_epoch_draws_anew_and_a_resumed_one_as_it_was():
     """Lightning leaves the iterator of an epoch before its end, and sets the epoch on the sampler that a DataLoader shows it."""
     from torch.utils.data import DataLoader
