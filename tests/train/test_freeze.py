@@ -52,6 +52,8 @@ def test_a_live_encoder_is_the_same_network(recipe, clip):
         assert mel.num_slots == wanted.num_slots == made.shape[1] and torch.allclose(made, ahead, atol=1e-4)
     with pytest.raises(AlmError, match="live: true with an adapter"):
         Parts.of(recipe, ["parts.encoder.merge=ctc"]).card("encoder")
+    with pytest.raises(AlmError, match="live: true with projector 'mixture'"):
+        Parts.of(recipe, ["parts.encoder.projector=mixture", "parts.encoder.stack=1"]).card("encoder")
 
 
 def test_stages_train_what_they_are_to(recipe, clip):

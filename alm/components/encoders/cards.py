@@ -206,6 +206,8 @@ def _live_card(options: WhisperOptions, sizes: Sizes) -> EncoderCard:
     """Of an encoder whose features are what its network reads."""
     if options.adapter or options.merge or options.output != "adapter":
         raise AlmError("got live: true with an adapter", "the network alone", "leave adapter, merge and output out")
+    if options.projector == "mixture":
+        raise AlmError("got live: true with projector 'mixture', which wants an adapter's CTC head", "another projector", "set projector: pool-linear")
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
         frame_rate_hz=MEL_RATE_HZ,
