@@ -338,8 +338,8 @@ def evaluate(
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for use in uses:
             running = progress.add_task(use, total=None if use in conversations else sum(len(pairs) for pairs in core.pairs_of(pipeline, use, utterances, max_clips).values()))
-            score = partial(core.evaluate_conversations if use in conversations else core.evaluate, pipeline, use, conversations.get(use, utterances))
-            new_scores, new_rows = score(max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
+            scored = partial(core.evaluate_conversations if use in conversations else core.evaluate, pipeline, use, conversations.get(use, utterances))
+            new_scores, new_rows = scored(max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
             scores += new_scores
             rows += new_rows
             for score in new_scores if not as_json else []:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence as Many
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from alm.api.errors import AlmError
-from alm.api.types import Audio, AudioFile, Mark, Marks
-from alm.core.audio import prepare, read_audio
+from alm.api.types import Audio, Mark, Marks
+from alm.core.audio import prepare
+from alm.core.manifests import sound_of
 from alm.core.parts import Parts
 from alm.core.wording import Wording
 
@@ -105,7 +105,7 @@ def aligned_cuts(cuts: Iterable[Any], model: str, device: str = "cpu", on_done: 
     aligner, waiting = Aligner(model, device), iter(cuts)
     while batch := list(islice(waiting, AT_ONCE)):
         spoken = [cut for cut in batch if len(cut.supervisions) == 1 and cut.supervisions[0].text]
-        clips = [prepare(read_audio(_audio(cut)), aligner.rate_hz) for cut in spoken]
+        clips = [prepare(sound_of(cut), aligner.rate_hz) for cut in spoken]
         marks = dict(
             zip((cut.id for cut in spoken), aligner.align(clips, *([getattr(cut.supervisions[0], name) or "" for cut in spoken] for name in ("text", "language"))), strict=True)
         )
@@ -115,7 +115,3 @@ def aligned_cuts(cuts: Iterable[Any], model: str, device: str = "cpu", on_done: 
             yield cut
         if on_done:
             on_done(len(batch), sum(map(bool, marks.values())))
-
-
-def _audio(cut: Any) -> AudioFile:
-    return AudioFile(Path(cut.recording.sources[0].source), cut.start, cut.duration)

@@ -17,7 +17,7 @@ from typing import Any
 
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.manifests import cut_audio, cuts_of, holds_cuts, lines_of, utterances_from_lines
-from alm.api.types import AudioFile
+from alm.api.types import Audio, AudioFile
 from alm.core.audio import header_of, read_audio, write_audio
 from alm.core.files import atomic_folder, gzipped, write_bytes, write_text
 
@@ -243,7 +243,7 @@ def _to_kaldi(cuts: Iterable[Any], target: Path) -> int:
     with atomic_folder(target) as folder:
         for cut in cuts:
             name, about = _file_name(cut.id), _about(cut)
-            write_audio(folder / "wav" / f"{name}.wav", _sound(cut))
+            write_audio(folder / "wav" / f"{name}.wav", sound_of(cut))
             speaker = about.get("speaker") or name
             speakers.setdefault(speaker, []).append(name)
             rows = {"wav.scp": f"wav/{name}.wav", "text": about.get("text", ""), "utt2spk": speaker, "utt2lang": about.get("language", "")}
@@ -260,7 +260,7 @@ def _to_audio_folder(cuts: Iterable[Any], target: Path) -> int:
     with atomic_folder(target) as folder:
         for cut in cuts:
             name = f"{_file_name(cut.id)}.flac"
-            write_audio(folder / name, _sound(cut))
+            write_audio(folder / name, sound_of(cut))
             lines.append(json.dumps({"file_name": name, **_about(cut)}, ensure_ascii=False) + "\n")
         (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
     return len(lines)
@@ -273,7 +273,7 @@ def _to_webdataset(cuts: Iterable[Any], target: Path) -> int:
             with tarfile.open(folder / f"{number:06d}.tar", "w") as tar:
                 for cut in some:
                     sound = folder / ".sound.flac"
-                    write_audio(sound, _sound(cut))
+                    write_audio(sound, sound_of(cut))
                     for suffix, content in (("flac", sound.read_bytes()), ("json", json.dumps(_about(cut), ensure_ascii=False).encode())):
                         member = tarfile.TarInfo(f"{_file_name(cut.id)}.{suffix}")
                         member.size = len(content)
@@ -290,7 +290,8 @@ def _about(cut: Any) -> dict[str, str]:
     return {key: value for key, value in values.items() if value}
 
 
-def _sound(cut: Any) -> Any:
+def sound_of(cut: Any) -> Audio:
+    """The recording of a cut whose path is absolute, as `read_cuts` gives them."""
     return read_audio(AudioFile(Path(cut.recording.sources[0].source), cut.start, cut.duration))
 
 

@@ -61,9 +61,9 @@ class Mixture:
             groups[utterance.group].append(utterance)
             repeats[utterance] = repeat
         pending = [(index, sample, source) for index, task in enumerate(self.data.tasks) for sample, source in _samples(parts, task, groups)]
-        ready = [(config, sample) for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus) for sample in corpus.samples(split)]
-        conversations = {config.use: TaskConfig(config.use, audio=self.data.audio) for config, _ in ready}
-        contents = self._encode([(self.data.tasks[index], sample) for index, sample, _ in pending] + [(conversations[config.use], sample) for config, sample in ready], track)
+        ready = [(config, list(corpus.samples(split))) for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus)]
+        heard = TaskConfig(audio=self.data.audio)  # how recordings of ready-made samples are, which belong to no task
+        contents = self._encode([(self.data.tasks[index], sample) for index, sample, _ in pending] + [(heard, sample) for _, samples in ready for sample in samples], track)
         wording, cards = Wording(parts), [parts.task(task.use).card for task in self.data.tasks]
         self.entries = []
         self.by_task: dict[int, list[int]] = defaultdict(list)  # an entry stands there as often as its corpus is repeated
@@ -79,14 +79,13 @@ class Mixture:
             if index not in self.by_task:
                 logging.getLogger("alm").warning("task %s is not trained: no utterance of its corpora and languages has what it needs", task.use)
         self.names, self.weights = [task.use for task in self.data.tasks], [task.weight for task in self.data.tasks]
-        for config, corpus in parts.corpora():
-            if isinstance(corpus, SampleCorpus):
-                for sample in [sample for other, sample in ready if other is config]:
-                    self.by_task[len(self.names)] += [len(self.entries)] * config.repeat
-                    done = with_own_units(_with_sound(sample, contents, conversations[config.use]), parts)
-                    self.entries.append(Entry(len(self.names), done, _length(done, count_ids)))
-                self.names.append(config.use)
-                self.weights.append(config.weight)
+        for config, samples in ready:
+            for sample in samples:
+                self.by_task[len(self.names)] += [len(self.entries)] * config.repeat
+                done = with_own_units(_with_sound(sample, contents, heard), parts)
+                self.entries.append(Entry(len(self.names), done, _length(done, count_ids)))
+            self.names.append(config.use)
+            self.weights.append(config.weight)
         if split == "train" and not self.entries:
             raise AlmError(f"recipe {parts.recipe.name!r} makes no training sample", "tasks and languages that its corpora have", "check data.tasks against data.corpora")
         self.by_kind: dict[tuple[Any, ...], list[int]] = defaultdict(list)
