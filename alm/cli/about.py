@@ -1,0 +1,88 @@
+"""What there is, and whether it fits: plugins, check, new-plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alm.api.errors import AlmError
+from alm.cli.common import Json, app
+
+
+@app.command()
+def plugins(
+    hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False,
+    recipes: Annotated[bool, typer.Option(help="Show the recipes instead, with what goes in and comes out.")] = False,
+    tasks: Annotated[bool, typer.Option(help="Show the tasks instead, and which recipes train them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List plugins, what they register, and those that were set aside."""
+    from alm.core import catalogue, plugins as core
+
+    found = core.registry()
+    if hooks:
+        print(core.hook_documentation())
+        return
+    if recipes or tasks:
+        rows: list[Any] = catalogue.recipe_rows(found) if recipes else catalogue.task_rows(found)
+        if as_json:
+            print(json.dumps([dataclasses.asdict(row) for row in rows], ensure_ascii=False))
+            return
+        cells = [tuple(", ".join(value) if isinstance(value, tuple) else value for value in dataclasses.astuple(row)) for row in rows]
+        print(catalogue.table(tuple(field.name for field in dataclasses.fields(rows[0])), cells))
+        return
+    registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
+    registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
+    registered += [(plugin, f"model {model}") for plugin, model, _ in found.models]
+    registered += [(plugin, f"engine {engine}") for plugin, engine, _ in found.engines]
+    registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demo_tabs]
+    listing = {name: {"version": version, "components": [what for plugin, what in registered if plugin == name]} for name, version in found.versions.items()}
+    if as_json:
+        broken = {b.name: {"version": b.version, "error": b.error, "traceback": b.traceback} for b in found.broken.values()}
+        print(json.dumps({"plugins": listing, "broken": broken}))
+        return
+    for name, entry in listing.items():
+        print(f"{name} {entry['version']}\n  " + "\n  ".join(entry["components"]))
+    for failed in found.broken.values():
+        print(f"{failed.name} {failed.version} SET ASIDE: {failed.error}\n{failed.traceback}")
+
+
+@app.command()
+def check(recipe: str, overrides: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
+    """Prove from cards alone that the parts of a recipe fit; loads no weight."""
+    from alm.core.check import check_recipe
+    from alm.core.config import ablations_of
+    from alm.core.parts import Parts
+    from alm.train.options import check_options
+
+    problems: list[Any] = []
+    for ablation in ("", *ablations_of(recipe)):
+        try:
+            parts = Parts.of(recipe, overrides or (), ablation=ablation)
+            found = [*check_recipe(parts), *check_options(parts.recipe)]
+        except AlmError as error:
+            if not ablation:
+                raise
+            found = [(error.got, error.wanted, error.fix)]
+        problems += [(f"ablation {ablation}: {got}" if ablation else got, *rest) for got, *rest in found]
+    if as_json:
+        print(json.dumps({"recipe": recipe, "fits": not problems, "problems": [dict(zip(("got", "wanted", "fix"), p, strict=True)) for p in problems]}))
+    elif not problems:
+        print(f"{recipe}: fits")
+    for problem in problems if not as_json else []:
+        print(f"alm: {AlmError(*problem)}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the package is made.")] = Path()) -> None:
+    """Make a plugin package: a tokenizer, a task, tests and a recipe to start from."""
+    from alm.core.scaffold import new_plugin as make
+
+    print(make(name, folder))
