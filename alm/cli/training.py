@@ -78,7 +78,7 @@ def prefer(
 
     from alm.core import preferences as core
     from alm.core.evaluate import pairs_of
-    from alm.core.files import write_text
+    from alm.core.files import write_lines
     from alm.core.parts import load_component
 
     pipeline = load_model(model)
@@ -90,7 +90,5 @@ def prefer(
             utterances = list(pipeline.parts.utterances(name))
             running = progress.add_task(name, total=sum(map(len, pairs_of(pipeline, task, utterances, max_clips).values())))
             found = core.prefer(pipeline, task, utterances, decoder, answers=answers, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
-            lines = [preference.line() for preference in found]
-            if lines:
-                write_text(folder / f"preferences_{name}.jsonl", "\n".join(lines) + "\n")
-            print(f"{name}: {len(lines)} pairs")
+            count = write_lines(folder / f"preferences_{name}.jsonl", (preference.line() for preference in found))
+            print(f"{name}: {count} pairs")

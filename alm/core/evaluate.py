@@ -108,14 +108,11 @@ def evaluate_conversations(
     """
     scores, rows = [], []
     asked = [(number, *turn) for sample in samples[: max_clips or None] for number, turn in enumerate(_answered_turns(sample), start=1)]
-    heard: dict[Any, list[Any]] = {}
+    files = list(dict.fromkeys(segment.content for _, sample, _ in asked for segment in sample.segments() if isinstance(segment.content, AudioFile)))
+    heard = dict(zip(files, pipeline.hear_all([read_audio(file) for file in files], pipeline.recipe.data.audio), strict=True))
 
     def convert(segment: Segment) -> list[Segment]:
-        if not isinstance(segment.content, AudioFile):
-            return [segment]
-        if segment.content not in heard:
-            heard[segment.content] = pipeline.hear(read_audio(segment.content), pipeline.recipe.data.audio)
-        return [replace(segment, content=content) for content in heard[segment.content]]
+        return [replace(segment, content=content) for content in heard[segment.content]] if isinstance(segment.content, AudioFile) else [segment]
 
     ready = [sample.changed(convert) for _, sample, _ in asked]
     results = pipeline.answers([Request("", "", sample.languages[0]) for sample in ready], ready, on_done)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all. Knows the file system alone."""
+"""Files and folders that appear whole or not at all, and lines as they come. Knows the file system alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import gzip
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from alm.api.errors import AlmError
@@ -64,6 +64,22 @@ def gzipped(text: str) -> bytes:
 def write_text(target: Path, text: str) -> None:
     """The same for text."""
     write_bytes(target, text.encode())
+
+
+def write_lines(target: Path, lines: Iterable[str]) -> int:
+    """Writes lines as they come, so that what was made is kept when the process is stopped; without a line, no file.
+
+    Returns:
+        how many there were.
+    """
+    count = 0
+    with ExitStack() as opened:
+        for count, line in enumerate(lines, start=1):
+            if count == 1:
+                file = opened.enter_context(target.open("w", encoding="utf-8"))
+            file.write(line + "\n")
+            file.flush()
+    return count
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence as Many
 from functools import cached_property
 from pathlib import Path
@@ -188,13 +188,15 @@ class Pipeline:
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
         parts = [(index, part) for index, request in enumerate(requests) for part in self._clauses(request)]
-        samples = [self.sample(part) for _, part in parts]
+        asked = [self._asked(part) for _, part in parts]
         left = Counter(index for index, _ in parts)
         order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
         results: dict[int, Result] = {}
         for start in range(0, len(order), MAX_BATCH):
             chosen = order[start : start + MAX_BATCH]
-            for index, result in zip(chosen, self._run([parts[i][1] for i in chosen], [samples[i] for i in chosen], decoder, seed), strict=True):
+            batch = [parts[i][1] for i in chosen]
+            samples = self._heard(batch, [asked[i] for i in chosen])
+            for index, result in zip(chosen, self._run(batch, samples, decoder, seed), strict=True):
                 results[index] = result
             left.subtract(parts[i][0] for i in chosen)
             if on_done:
@@ -396,7 +398,15 @@ class Pipeline:
 
     def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
-        config = self.task_config(request.task)
+        return self._heard([request], [self._asked(request)])[0]
+
+    def _asked(self, request: Request) -> Sample:
+        """The request as a Sample in which its recordings are still to be heard.
+
+        Raises:
+            AlmError: what `run` raises of a request that cannot be answered.
+        """
+        self.task_config(request.task)
         task = load_task(self.parts.found, request.task)
         if request.prosody.changes():
             request.prosody.check(self.vocoder.card)
@@ -414,33 +424,57 @@ class Pipeline:
         if task.card.inputs and task.card.inputs[0].kind == "label":
             assert isinstance(content, str)
             labels[task.card.inputs[0].detail] = content
-        recordings = {GIVEN: content, OTHER: request.other}
         text = content if isinstance(content, str) else ""
         media = {piece.detail: MediaFile(GIVEN, piece.detail) for piece in task.card.inputs[:1] if piece.kind == "media"}
         sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None, media=media), request.target)
 
-        def given(segment: Segment) -> list[Any]:
-            if isinstance(segment.content, str):
-                worded = self.wording.given(segment.content, request.source, task.card)
-                if not worded.strip():
-                    raise AlmError(*NO_WORD)
-                return [worded]
-            assert isinstance(segment.content, AudioFile | MediaFile)
-            recording: Any = recordings[segment.content.path]
-            if isinstance(segment.content, MediaFile):
-                return self.encoder.encode([recording.path if isinstance(recording, MediaFile) else recording])
-            audio = read_audio(recording) if isinstance(recording, AudioFile) else recording
-            return self.hear(audio, "units" if segment.part else config.audio)
+        def worded(segment: Segment) -> list[Segment]:
+            if not isinstance(segment.content, str):
+                return [segment]
+            text = self.wording.given(segment.content, request.source, task.card)
+            if not text.strip():
+                raise AlmError(*NO_WORD)
+            return [dataclasses.replace(segment, content=text)]
 
-        return sample.changed(lambda segment: [dataclasses.replace(segment, content=content) for content in given(segment)])
+        return sample.changed(worded)
+
+    def _heard(self, requests: Many[Request], samples: Many[Sample]) -> list[Sample]:
+        """Samples with what their requests gave in place of its file, as units or features: all sounds of a form in one go."""
+        given: defaultdict[str, list[Any]] = defaultdict(list)
+
+        def form_of(segment: Segment, request: Request) -> str:
+            if isinstance(segment.content, MediaFile):
+                return "media"
+            return "units" if segment.part else self.task_config(request.task).audio
+
+        for request, sample in zip(requests, samples, strict=True):
+            for segment in sample.segments():
+                if isinstance(segment.content, AudioFile | MediaFile):
+                    given[form_of(segment, request)].append(request.content if segment.content.path == GIVEN else request.other)
+        heard = {form: iter(self.hear_all([_opened(recording) for recording in recordings], form)) for form, recordings in given.items()}
+
+        def hear(request: Request) -> Callable[[Segment], list[Segment]]:
+            def filled(segment: Segment) -> list[Segment]:
+                if not isinstance(segment.content, AudioFile | MediaFile):
+                    return [segment]
+                return [dataclasses.replace(segment, content=content) for content in next(heard[form_of(segment, request)])]
+
+            return filled
+
+        return [sample.changed(hear(request)) for request, sample in zip(requests, samples, strict=True)]
 
     def hear(self, audio: Audio, form: str) -> list[Any]:
         """A sound as a task hears it: as "features", "units", or "both" in this order."""
-        heard: list[Any] = []
-        if form in ("features", "both"):
-            heard += self.encoder.encode([prepare(audio, self.encoder.card.sample_rate_hz)])
-        if form != "features":
-            heard.append(self.tokenize(audio))
+        return self.hear_all([audio], form)[0]
+
+    def hear_all(self, recordings: Many[Any], form: str) -> list[list[Any]]:
+        """The same of many, in batches by length; or of what else the encoder reads, as "media"."""
+        heard: list[list[Any]] = [[] for _ in recordings]
+        for kind in {"features": ("encoder",), "media": ("encoder",), "both": ("encoder", "tokenizer")}.get(form, ("tokenizer",)):
+            part = getattr(self, kind)
+            taken = recordings if form == "media" else [prepare(audio, part.card.sample_rate_hz) for audio in recordings]
+            for contents, content in zip(heard, part.encode(taken), strict=True):
+                contents.append(content)
         return heard
 
     def answer(self, request: Request, sample: Sample, decoder: Any = None, seed: int = 0) -> Result:
@@ -505,6 +539,13 @@ def check_content(request: Request, card: TaskCard) -> None:
         raise AlmError(f"got {type(content).__name__} for task {request.task}", card.reads, f"give it {card.reads}, or choose another task")
     elif isinstance(content, str) and not content.strip():
         raise AlmError(*NO_WORD)
+
+
+def _opened(recording: Any) -> Any:
+    """A recording or another medium as its encoder takes it."""
+    if isinstance(recording, MediaFile):
+        return recording.path
+    return read_audio(recording) if isinstance(recording, AudioFile) else recording
 
 
 def _size(request: Request) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from alm.api.errors import AlmError
 from alm.components.prompts.cards import SpeechGptOptions
 from alm.components.prompts.speechgpt import SpeechGptFormat
-from alm.core.files import write_text
+from alm.core.files import write_lines
 from alm.core.parts import Parts
 from alm.core.units import Track
 from alm.train.mixture import Mixture
@@ -37,9 +37,8 @@ def write_instructions(parts: Parts, folder: Path, splits: tuple[str, ...], syst
         mixture = Mixture(parts, split, len, track)
         if not mixture.entries:
             continue
-        lines = [json.dumps(prompt.line(entry.sample), ensure_ascii=False) for entry in mixture.entries]
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / f"instruct_{split}.jsonl", "\n".join(lines) + "\n")
+        write_lines(folder / f"instruct_{split}.jsonl", (json.dumps(prompt.line(entry.sample), ensure_ascii=False) for entry in mixture.entries))
         counts[split] = Counter(mixture.names[entry.task] for entry in mixture.entries)
     if not counts:
         raise AlmError(f"got splits {', '.join(splits)} without a sample", "a split that the recipe's corpora have", "name another with --split")

@@ -7,6 +7,7 @@ they arrive. The label `events` names what is heard; of key tones a question ask
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ class Signals:
         level, noise_db = 10 ** (chance.uniform(-24, -6) / 20), chance.uniform(-50, -20)
         noisy = detuned / max(1e-6, np.abs(detuned).max()) + 10 ** (noise_db / 20) * chance.standard_normal(len(detuned))
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{id(self)}.flac")
+        temporary = path.with_suffix(f".{os.getpid()}.flac")
         sf.write(temporary, np.clip(level * noisy, -1, 1), RATE_HZ)
         temporary.replace(path)
         return path

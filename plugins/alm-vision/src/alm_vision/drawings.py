@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ class Drawings:
             x, y = (cell * (0.5 + index) + chance.uniform(-slack, slack) for index in (place % CELLS, place // CELLS))
             _draw(pen, truth["shape"], x, y, radius, colour)
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{id(self)}.png")
+        temporary = path.with_suffix(f".{os.getpid()}.png")
         picture.save(temporary)
         temporary.replace(path)
         return path
