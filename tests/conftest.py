@@ -9,7 +9,12 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+LONGEST = ("test_notebooks.py", "test_vision.py", "test_demo.py")  # begun first, so that two processes end together
 PROMPTS = ("agent-pass", "auth-thankyou", "vm-goodbye", "conf-getpin", "vm-nomore", "vm-messages", "digits/1", "digits/2", "digits/3", "vm-and", "vm-first", "vm-from")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,8 @@ class DeclaredTask:
         return Sample(name, tuple(card.tag for card in self.cards), languages, (given, emitted), self._emits(languages), self._instruction(source.id, languages))
 
     def _languages(self, source: str, target: str) -> tuple[str, ...]:
-        """Those that the prompt may name: none, where it is asked which one is spoken."""
-        if any(piece.detail == "language" for piece in self.card.outputs):
+        """Those that the prompt may name: none, where it is asked which one is spoken, or who speaks, which a language may tell."""
+        if any(piece.detail in ("language", "speaker") for piece in self.card.outputs):
             return ()
         return (source, target) if self.card.translates and target else (source,)
 

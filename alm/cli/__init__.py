@@ -6,6 +6,7 @@ the module of its group, whose import registers it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,8 @@ from alm.cli.common import app
 
 
 def exit_cleanly(command: Callable[[], Any]) -> None:
-    """Runs a command: exit code 2 and one line for a user's mistake."""
+    """Runs a command: exit code 2 and one line for a user's mistake; no progress bar but its own."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers asks for it too, when it loads weights
     try:
         command()
     except AlmError as error:

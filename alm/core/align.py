@@ -16,6 +16,7 @@ from torch import Tensor
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Mark, Marks
 from alm.core.audio import prepare
+from alm.core.devices import has_bfloat16
 from alm.core.manifests import sound_of
 from alm.core.parts import Parts
 from alm.core.wording import Wording
@@ -40,6 +41,7 @@ class Aligner:
         parts = Parts.of_model(model, [f"parts.encoder.{change}" for change in ("merge=''", "output=posteriors", "projector=mixture", "stamps=false")], device)
         self.encoder, self.wording = parts.load("encoder"), Wording(parts)
         self.rate_hz = self.encoder.card.sample_rate_hz
+        self.autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=has_bfloat16(device))
         classes = {label: number for number, label in enumerate(self.encoder.build_projector(1).text_labels, start=1)}
         tokenizer = parts.load("backbone").text_tokenizer if parts.has("backbone") else None
 
@@ -56,9 +58,11 @@ class Aligner:
             clips: mono, at `rate_hz`.
         """
         found = []
-        for heard, text, language in zip(self.encoder.encode(clips), texts, languages, strict=True):
+        with self.autocast:
+            frames = self.encoder.encode(clips)
+        for heard, text, language in zip(frames, texts, languages, strict=True):
             words = self.wording.written(text, language).split()
-            found.append(word_marks(heard.values.log(), words, [self.spelt(word) for word in words], heard.frame_rate_hz))
+            found.append(word_marks(heard.values.float().log(), words, [self.spelt(word) for word in words], heard.frame_rate_hz))
         return found
 
 
@@ -75,7 +79,7 @@ def word_marks(log_probs: Tensor, words: Many[str], classes: Many[list[int]], fr
     repeats = sum(a == b for a, b in pairwise(targets))
     if not targets or len(log_probs) < len(targets) + repeats:
         return ()
-    path, scores = forced_align(log_probs[None].float().clamp(min=-60), torch.tensor([targets]), blank=0)
+    path, scores = forced_align(log_probs[None].clamp(min=-60), torch.tensor([targets]), blank=0)
     spans = iter(merge_tokens(path[0], scores[0]))
     heard = []
     for word, numbers in zip(words, classes, strict=True):

@@ -25,7 +25,7 @@ CARD = CorpusCard(
 
 
 class PromptsCorpus:
-    """Recorded telephone prompts in five languages, parallel by prompt id, some with the keyword that they are about."""
+    """Recorded telephone prompts in five languages, parallel by prompt id; with the times of their words, and the keyword of some."""
 
     card = CARD
 
