@@ -116,6 +116,7 @@ class PromptFormatCard:
         combines: it can ask for several tasks, and several results, at once.
         converses: it can write many turns over many recordings.
         asks_in_words: it writes a task's instruction and no tags, so that a task without one must be a dialogue.
+        times: those of the added tags that stand for a time, and which, in s.
     """
 
     tags: tuple[str, ...] = ()
@@ -130,6 +131,7 @@ class PromptFormatCard:
     weaves: bool = False
     combines: bool = True
     converses: bool = False
+    times: tuple[tuple[str, float], ...] = ()
 
     def accepts_tag(self, tag: str) -> bool:
         return tag in self.tags if self.tags else re.fullmatch(self.tag_pattern, tag) is not None

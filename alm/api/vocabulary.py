@@ -321,8 +321,8 @@ class JointVocabulary:
             "load the checkpoint with its own recipe.yaml, or train anew",
         )
 
-    def check_begun(self, folder: Path) -> bool:
-        """Refuses a checkpoint to start from whose ids mean something else; returns whether it has rows of units.
+    def check_begun(self, folder: Path) -> int:
+        """Refuses a checkpoint to start from whose ids mean something else; returns how many ids it has.
 
         Raises:
             VocabularyMismatchError: another text tokenizer, or, where it has units or tags, other ones. This vocabulary may have more behind them.
@@ -337,7 +337,7 @@ class JointVocabulary:
                 "the text tokenizer and units of this recipe",
                 "choose a checkpoint with the same ones, or one of text alone",
             )
-        return len(saved) > 1
+        return sum(block["size"] for block in saved)
 
 
 def _known_start(text_tokenizer: TextTokenizer, names: list[str]) -> int | None:

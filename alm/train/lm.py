@@ -267,6 +267,27 @@ def start_rows_from_labels(model: Model, unit_decoder: Any) -> None:
         table[block.start : block.start + block.size] = rows + 0.5 * text.std() * torch.randn_like(rows)
 
 
+def start_rows_from_times(model: Model, times: tuple[tuple[str, float], ...], begun: int) -> None:
+    """New rows of tags that stand for a time = what a projector that reads stamps adds to a frame that is heard then, with the spread of the
+    text rows: a time is then copied from what was heard, and its neighbours are like it, before any of them was seen.
+
+    Args:
+        begun: so many ids have trained rows, beside those of the text tokenizer.
+    """
+    time, trained = getattr(model.projector, "time", None), max(begun, model.vocabulary.blocks[0].size)
+    new = [(tag, seconds) for tag, seconds in times if model.vocabulary.tag_id(tag) >= trained]
+    if time is None or not new:
+        return
+    backbone = model.backbone.model
+    ids = torch.tensor([model.vocabulary.tag_id(tag) for tag, _ in new])
+    with torch.no_grad():
+        rows = time(torch.tensor([seconds for _, seconds in new]))
+        spread = backbone.get_input_embeddings().weight[: model.vocabulary.blocks[0].size].std() / rows.std()
+        time.net.weight *= spread
+        for table in (backbone.get_input_embeddings(), backbone.get_output_embeddings()):
+            table.weight[ids] = (rows * spread).to(table.weight)
+
+
 def transcript(sample: Sample) -> str:
     """The text that a sample's given speech says, where the sample emits it; "" otherwise."""
     given = [s for s in sample.segments() if not s.learn]
@@ -301,7 +322,8 @@ def build(
         raise AlmError("got guide_copies with LoRA, which keeps no change of the weights under it", "one of them", "set train.options.guide_copies: false")
     module = training(model, parts, options)
     started_from = getattr(model.backbone, "started_from", None)
-    if options.unit_rows != "normal" and started_from is not None and model.vocabulary.check_begun(started_from):
+    begun = 0 if started_from is None else model.vocabulary.check_begun(started_from)  # ids whose rows are trained
+    if options.unit_rows != "normal" and begun > model.vocabulary.blocks[0].size:
         raise AlmError(
             f"got unit_rows {options.unit_rows} for a checkpoint whose unit rows are trained",
             "unit_rows: normal, which keeps them",
@@ -311,6 +333,7 @@ def build(
         start_rows_from_codebook(model, parts.load("tokenizer"))
     elif options.unit_rows == "labels":
         start_rows_from_labels(model, parts.load("unit_decoder"))
+    start_rows_from_times(model, parts.card("prompt").times, begun)
     prompt = parts.load("prompt")
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))

@@ -21,11 +21,11 @@ def test_speech_is_units_where_it_is_spoken_and_features_where_it_is_heard(small
 
 
 def test_a_task_that_no_utterance_serves_is_named(small_model, workspace, caplog):
-    recipe = load_recipe(str(workspace / "model.yaml"), ["data.tasks=[{use: ASR}, {use: SRWT}]"])
+    recipe = load_recipe(str(workspace / "model.yaml"), ["data.tasks=[{use: ASR}, {use: EMOTION}]"])
     mixture = Mixture(Parts(recipe, workspace), "train", len, lambda batches, total: batches)
     assert {entry.task for entry in mixture.entries} == {0}
     assert [record.getMessage() for record in caplog.records if "not trained" in record.getMessage()] == [
-        "task SRWT is not trained: no utterance of its corpora and languages has what it needs"
+        "task EMOTION is not trained: no utterance of its corpora and languages has what it needs"
     ]
 
 

@@ -11,6 +11,9 @@ import yaml
 
 import alm
 from alm.api.errors import AlmError
+from alm.core.assemble import assemble
+from alm.core.parts import Parts
+from alm.train.lm import start_rows_from_times
 from alm.train.run import train
 
 
@@ -254,6 +257,19 @@ parts:
         mixed = projector(features.values[None], torch.ones(1, len(times), dtype=torch.bool), rows)[0]
     assert torch.allclose(mixed, heard[:, 1:] @ rows, atol=0.05), "before training it mixes what the head hears"
 
+    # tags of times start as what is added to a frame that is heard then; trained ones are left alone
+    parts = Parts.of(recipe, [*frames, "parts.prompt.use=qwen-audio"])
+    grown, times_of = assemble(parts), parts.card("prompt").times
+    table = grown.backbone.model.get_input_embeddings().weight
+    before = table.detach().clone()
+    start_rows_from_times(grown, times_of, len(grown.vocabulary))
+    assert torch.equal(table, before)
+    start_rows_from_times(grown, times_of, 0)
+    tags = {seconds: grown.vocabulary.tag_id(tag) for tag, seconds in times_of}
+    said = torch.nn.functional.normalize(table[list(tags.values())], dim=-1) @ torch.nn.functional.normalize(grown.projector.time(torch.tensor([1.5]))[0], dim=0)
+    assert list(tags)[int(said.argmax())] == 1.5 and said[150] > said[152] > said[160]
+    assert torch.equal(table[: grown.vocabulary.blocks[0].size], before[: grown.vocabulary.blocks[0].size])
+
     train(write_recipe(workspace, "other", f"name: other\n{data}train: {{objective: bpe, options: {{vocabulary_size: 310}}}}\n"), [], quiet=True)
     train(listener(workspace, small_corpus, "seen", f"steps: 3, validate_every_steps: 0, options: {{seen_pieces: true, {options[1:]}"), [], quiet=True)
     some = alm.load(str(train(recipe, ["train.validate_every_steps=0", "parts.encoder.adapter=run:seen", "parts.decoder.use=ctc-text"], tmp_path / "seen", quiet=True)))
@@ -335,7 +351,13 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(small_model, workspace, tmp_pat
 
     run = tmp_path / "run"
     arguments = ["train", str(workspace / "model.yaml"), "train.steps=100000", "train.validate_every_steps=0", "--out", str(run), "--quiet"]
-    process = subprocess.Popen([sys.executable, "-c", f"from alm.cli import main; main({arguments})"], stderr=subprocess.PIPE, text=True, env=os.environ.copy())
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from alm.cli import main; main({arguments})"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ.copy(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts in the background ignores it
+    )
     deadline = time.monotonic() + 120
     while not list(run.glob("tensorboard/events*")) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -83,6 +83,7 @@ def qwen_audio_card(options: QwenAudioOptions, context: LoadContext | None) -> P
         languages=(*qwen_tags.LANGUAGES, *options.more_languages),
         added_tags=(*CHATML_TAGS, *qwen_tags.all_tags(options.more_languages)),
         combines=False,
+        times=tuple((tag, step / qwen_tags.STEPS_PER_S) for step, tag in enumerate(qwen_tags.TIMES)),
         source="arXiv 2311.07919",
     )
 
