@@ -363,7 +363,10 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(small_model, workspace, tmp_pat
         time.sleep(0.2)
     time.sleep(10)  # a few steps, on a slow machine too
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode not in (0, None)
     assert "Traceback" not in err
     stopped_at = torch.load(run / "last.ckpt", weights_only=True)["global_step"]
