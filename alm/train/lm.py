@@ -274,14 +274,16 @@ def start_rows_from_times(model: Model, times: tuple[tuple[str, float], ...], be
     Args:
         begun: so many ids have trained rows, beside those of the text tokenizer.
     """
-    time, trained = getattr(model.projector, "time", None), max(begun, model.vocabulary.blocks[0].size)
-    new = [(tag, seconds) for tag, seconds in times if model.vocabulary.tag_id(tag) >= trained]
-    if time is None or not new:
+    time = getattr(model.projector, "time", None)
+    if time is None:
         return
-    backbone = model.backbone.model
-    ids = torch.tensor([model.vocabulary.tag_id(tag) for tag, _ in new])
+    trained = max(begun, model.vocabulary.blocks[0].size)
+    new = {number: seconds for tag, seconds in times if (number := model.vocabulary.tag_id(tag)) >= trained}
+    if not new:
+        return
+    backbone, ids = model.backbone.model, torch.tensor(list(new))
     with torch.no_grad():
-        rows = time(torch.tensor([seconds for _, seconds in new]))
+        rows = time(torch.tensor(list(new.values())))
         spread = backbone.get_input_embeddings().weight[: model.vocabulary.blocks[0].size].std() / rows.std()
         time.net.weight *= spread
         for table in (backbone.get_input_embeddings(), backbone.get_output_embeddings()):
