@@ -56,6 +56,8 @@ class EncoderCard:
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
         extra_slots: positions that the projector adds to a clip, such as a learned begin and end.
         fingerprint: identifies the weights; caches match by it.
+        refines: fingerprint of features that its method `refine` makes its own of, so that what is cached of them need not be heard again;
+            "" of an encoder that has none.
         text_labels: pieces of the backbone's text tokenizer whose rows the projector mixes; 0 where it mixes none.
         projects: its projector is trained already, for the backbone beside which it was published.
         reads: the modality of what it is given.
@@ -75,6 +77,7 @@ class EncoderCard:
     extra_slots: int = 0
     projects: bool = False
     reads: Modality = "audio"
+    refines: str = ""
 
 
 @dataclass(frozen=True)

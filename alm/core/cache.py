@@ -10,6 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence as Many
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,25 @@ class Cache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
 
+@dataclass(frozen=True)
+class Begun:
+    """Results that another component left half way, and what makes them whole."""
+
+    cache: Cache
+    finish: Callable[[Tensor], Tensor]
+
+    def get(self, key: str) -> Tensor | None:
+        value = self.cache.get(key)
+        return None if value is None else self.finish(value)
+
+
 def cached(
     files: Many[Any],
     cache: Cache,
     encode: Callable[[list[Any]], list[Tensor]],
     read: Callable[[Any], Any],
     track: Callable[[Iterable[list[int]], int], Iterable[list[int]]] = lambda batches, total: batches,
+    begun: Begun | None = None,
 ) -> list[Tensor]:
     """A tensor for each file, from the cache or encoded in batches by length and stored.
 
@@ -76,6 +90,7 @@ def cached(
         files: AudioFiles or MediaFiles.
         encode: called with what `read` gives of them; not called when everything is cached.
         track: wraps the batches that must be encoded, for a progress bar.
+        begun: asked before anything is read and encoded.
     """
     keys = [cache.key(file) for file in files]
     results = [cache.get(key) for key in keys]
@@ -83,7 +98,11 @@ def cached(
     lengths = [round((getattr(files[i], "duration_s", None) or files[i].path.stat().st_size / 4000) * 100) for i in missing]
     groups = [[missing[i] for i in group] for group in batches_by_length(lengths, round(BATCH_S * 100))]
     for group in track(groups, len(groups)):
-        for index, value in zip(group, encode([read(files[i]) for i in group]), strict=True):
+        made = {i: value for i in group if begun is not None and (value := begun.get(keys[i])) is not None}
+        rest = [i for i in group if i not in made]
+        if rest:
+            made |= zip(rest, encode([read(files[i]) for i in rest]), strict=True)
+        for index, value in made.items():
             value = value.half() if value.dtype == torch.float32 else value
             cache.put(keys[index], value)
             results[index] = value

@@ -19,10 +19,11 @@ import torch
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Utterance
+from alm.core.asked import GIVEN_SOUND, check_content
 from alm.core.audio import read_audio
 from alm.core.config import CASCADE
 from alm.core.parts import load_task
-from alm.core.pipeline import GIVEN_SOUND, Pipeline, check_content
+from alm.core.pipeline import Pipeline
 from alm.core.results import Piece, Request, Result
 from alm.core.voice import Clock
 

@@ -1,155 +1,34 @@
-"""The whole path for one model: audio or text in, text and audio out. The one place that sees all stages.
-
-Parts are loaded when a request first needs them: text translation never loads a tokenizer or a vocoder.
-"""
+"""The whole path for one model: audio or text in, text and audio out. The one place that sees all stages."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence as Many
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from alm.api.cards import TaskCard
-from alm.api.errors import AlmError, UnknownNameError, did_you_mean
-from alm.api.interfaces import Vocoder
-from alm.api.text import clauses, normalize_text
-from alm.api.types import Audio, AudioFile, MediaFile, Prosody, Sample, Segment, Speaker, Units, Utterance
-from alm.core.assemble import Model, assemble, prompt_embeddings, said_again
+from alm.api.errors import AlmError
+from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Speaker, Units
+from alm.core.asked import asked, clauses_of, heard
+from alm.core.assemble import prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
-from alm.core.check import check_model
-from alm.core.checkpoint import load_state
-from alm.core.config import TaskConfig, load_recipe
 from alm.core.conversation import Conversation
 from alm.core.generate import Progress, generate, generate_steps
-from alm.core.parts import Parts, load_component, load_task
-from alm.core.plugins import Registry, registry
+from alm.core.loaded import LoadedModel
+from alm.core.parts import load_task
 from alm.core.results import Piece, Request, Result, joined, spans_of
 from alm.core.voice import Clock, Voice
-from alm.core.wording import Wording
 
 MAX_BATCH = 16
-NO_WORD = ("got a text without a word", "at least one word", "write what is to be said, asked or translated")
 NO_LABELS: Mapping[str, str] = {}
-GIVEN, OTHER = Path("given"), Path("other")  # stand for the files of a request
-GIVEN_SOUND, OTHER_SOUND = AudioFile(GIVEN), AudioFile(OTHER)
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
 
 
-class Pipeline:
-    """A trained model with the parts that its recipe names. Immutable; safe to share between requests.
-
-    Args:
-        source: a checkpoint folder; or a recipe file whose backbone is pretrained, which is a model as it stands.
-        overrides: `key=value` entries laid over its recipe: another decoder, another vocoder.
-
-    Raises:
-        AlmError: a recipe whose parts do not fit, or that must be trained first.
-    """
-
-    def __init__(self, source: Path, found: Registry | None = None, overrides: Many[str] = ()) -> None:
-        self.folder = source if source.is_dir() else None  # of the trained weights
-        self.recipe = load_recipe(str(source), overrides, found)
-        self.parts = Parts(self.recipe, source if source.is_dir() else source.parent, found or registry())
-        problems = check_model(self.parts)
-        if problems:
-            raise AlmError(*problems[0])
-        if self.folder is None and not (self.parts.has("backbone") and self.parts.card("backbone").pretrained):
-            raise AlmError(f"got recipe {self.recipe.name!r}, which is still to be trained", "a trained model", f"run: alm train {source}; then name its `final` folder")
-
-    @cached_property
-    def model(self) -> Model:
-        model = assemble(self.parts)
-        if self.folder is not None:
-            load_state(self.folder, model)
-        for module in (model.backbone, model.projector, model.depth):
-            if module is not None:
-                module.eval()
-        return model
-
-    @cached_property
-    def prompt(self) -> Any:
-        return self.parts.load("prompt")
-
-    @cached_property
-    def wording(self) -> Wording:
-        return Wording(self.parts)
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        return self.parts.load("tokenizer")
-
-    @cached_property
-    def encoder(self) -> Any:
-        return self.parts.load("encoder")
-
-    @cached_property
-    def vocoder(self) -> Any:
-        vocoder = self.parts.load("vocoder")
-        if not isinstance(vocoder, Vocoder):
-            raise AlmError(
-                f"got vocoder {self.recipe.part('vocoder').use!r} without weights", "a trained one", "train it with a recipe of objective vocoder and set `weights: run:...`"
-            )
-        return vocoder
-
-    @cached_property
-    def decoder(self) -> Any:
-        return self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
-
-    @cached_property
-    def unit_decoder(self) -> Any:
-        """What chooses units where the recipe wants another decoder for them than for text."""
-        return self.parts.load("unit_decoder") if self.parts.has("unit_decoder") else None
-
-    def _check_trained(self, card: TaskCard) -> None:
-        """
-        Raises:
-            AlmError: a task with sound, for a recipe that no training taught what its rows of units or its projector mean.
-        """
-        if self.folder is not None or all(piece.modality in ("text", "marks") for piece in (*card.inputs, *card.outputs)):
-            return
-        model = self.model
-        grown = len(model.vocabulary) > len(model.backbone.text_tokenizer)
-        projects = model.projector is None or self.parts.card("encoder").projects
-        if grown or not projects or model.depth is not None:
-            raise AlmError(
-                f"got task {card.tag} for recipe {self.recipe.name!r}, which knows text alone as it stands",
-                "a model that was trained on sound",
-                f"run: alm train {self.recipe.name}; then name its `final` folder",
-            )
-
-    def warm_up(self) -> None:
-        """Loads every part now, so that the first request does not wait for it."""
-        for kind in ("model", "prompt", "decoder", "unit_decoder", *(kind for kind in ("tokenizer", "encoder", "vocoder") if self.parts.has(kind))):
-            getattr(self, kind)
-
-    @property
-    def tasks(self) -> list[str]:
-        """Tasks that the model was trained on."""
-        return [task.use for task in self.recipe.data.tasks]
-
-    def tasks_reading(self, modality: str) -> list[str]:
-        """Trained tasks whose input is "text" or "audio"."""
-        reads = {use: load_task(self.parts.found, use).card.reads for use in self.tasks}
-        return [use for use, read in reads.items() if read == modality]
-
-    @cached_property
-    def languages(self) -> tuple[str, ...]:
-        """Languages that the model was trained on: those of its tasks; where a task names none, those of its corpora; where
-        the corpora do not say, all that its prompt format names."""
-        tasks = self.recipe.data.tasks
-        named = {language for task in tasks for language in (*task.source, *task.target)}
-        if not all(task.source for task in tasks):
-            spoken = [self.parts.corpus_languages(corpus) for corpus in self.recipe.data.corpora if not corpus.optional]
-            if not spoken or not all(spoken):
-                return self.parts.card("prompt").languages
-            named.update(*spoken)
-        return tuple(sorted(named)) or self.parts.card("prompt").languages
+class Pipeline(LoadedModel):
+    """A model that answers requests. Immutable, as LoadedModel is; safe to share between requests."""
 
     def run(
         self,
@@ -187,15 +66,15 @@ class Pipeline:
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
         """Runs many requests, batched by length; the results are in the requests' order."""
-        parts = [(index, part) for index, request in enumerate(requests) for part in self._clauses(request)]
-        asked = [self._asked(part) for _, part in parts]
+        parts = [(index, part) for index, request in enumerate(requests) for part in clauses_of(self, request)]
+        wanted = [asked(self, part) for _, part in parts]
         left = Counter(index for index, _ in parts)
         order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
         results: dict[int, Result] = {}
         for start in range(0, len(order), MAX_BATCH):
             chosen = order[start : start + MAX_BATCH]
             batch = [parts[i][1] for i in chosen]
-            samples = self._heard(batch, [asked[i] for i in chosen])
+            samples = heard(self, batch, [wanted[i] for i in chosen])
             for index, result in zip(chosen, self._run(batch, samples, decoder, seed), strict=True):
                 results[index] = result
             left.subtract(parts[i][0] for i in chosen)
@@ -243,7 +122,7 @@ class Pipeline:
     def _pieces(self, request: Request, decoder: Any, seed: int, first_units: int, chunk_units: int) -> Iterator[Piece]:
         """What `stream` gives of a request, its Result with the last piece."""
         clock, results = Clock(), list[Result]()
-        for part in self._clauses(request):
+        for part in clauses_of(self, request):
             results.append((yield from self._stream(part, decoder, seed, first_units, chunk_units, clock)))
         yield Piece(seconds=dict(clock.seconds), result=joined(request, results))
 
@@ -359,38 +238,10 @@ class Pipeline:
         """Audio -> units -> audio: what the units and the vocoder keep of a clip."""
         return self.vocoder.synthesize([self.tokenize(audio)], [speaker])[0]
 
-    def speaker_of(self, language: str) -> str:
-        """The vocoder's speaker who stands for a language: the one its corpora name, or the first."""
-        for corpus in self.recipe.data.corpora:
-            component = [c for c in self.parts.found.components if c.kind == "corpus" and corpus.use in (c.name, f"{c.plugin}/{c.name}")]
-            speakers = getattr(component[0].card, "speakers", {}) if component else {}
-            if language in speakers:
-                return speakers[language]
-        return ""
-
     def _combined(self, tag: str, source: str, target: str) -> str:
         """The trained task that ends in a tag and has the most intermediate results, for these languages; else the tag."""
         fits = [c.use for c in self.recipe.data.tasks if c.use.split()[-1] == tag and (not c.source or source in c.source) and (not c.target or target in c.target)]
         return max(fits, key=lambda use: len(use.split()), default=tag)
-
-    def task_config(self, task: str) -> TaskConfig:
-        """How a task was trained.
-
-        Raises:
-            UnknownNameError: one that was not.
-        """
-        for config in self.recipe.data.tasks:
-            if config.use == task:
-                return config
-        raise UnknownNameError(f"got task {task!r}", "a task that the model was trained on", did_you_mean(task, self.tasks))
-
-    def _clauses(self, request: Request) -> list[Request]:
-        """The request, or one for each clause of its text where its task wants that."""
-        limit = self.task_config(request.task).clause_characters
-        if not limit or not isinstance(request.content, str):
-            return [request]
-        worded = [clause for clause in clauses(request.content, limit) if normalize_text(clause, request.source)]
-        return [dataclasses.replace(request, content=clause) for clause in worded] or [request]
 
     def _read(self, task: str, content: Any) -> Any:
         """A path to a recording as sound; anything else as it is."""
@@ -398,84 +249,7 @@ class Pipeline:
 
     def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""
-        return self._heard([request], [self._asked(request)])[0]
-
-    def _asked(self, request: Request) -> Sample:
-        """The request as a Sample in which its recordings are still to be heard.
-
-        Raises:
-            AlmError: what `run` raises of a request that cannot be answered.
-        """
-        self.task_config(request.task)
-        task = load_task(self.parts.found, request.task)
-        if request.prosody.changes():
-            request.prosody.check(self.vocoder.card)
-        if isinstance(request.speaker, Audio) and not self.vocoder.card.voice_prompt:
-            raise AlmError(
-                "got a recording for a speaker", f"one of {', '.join(self.vocoder.card.speakers) or 'none'}", "name one, or use a model whose vocoder takes voice prompts"
-            )
-        known = self.languages
-        for language in (request.source, *([request.target] if task.card.translates or request.target else [])):
-            if language not in known:
-                raise UnknownNameError(f"got language {language!r}", "a language that the model was trained on", f"one of: {', '.join(known)}")
-        content, labels = request.content, dict(request.labels)
-        check_content(request, task.card)
-        self._check_trained(task.card)
-        if task.card.inputs and task.card.inputs[0].kind == "label":
-            assert isinstance(content, str)
-            labels[task.card.inputs[0].detail] = content
-        text = content if isinstance(content, str) else ""
-        media = {piece.detail: MediaFile(GIVEN, piece.detail) for piece in task.card.inputs[:1] if piece.kind == "media"}
-        sample = task.request(Utterance("request", GIVEN_SOUND, text, request.source, labels=labels, other=OTHER_SOUND if request.other else None, media=media), request.target)
-
-        def worded(segment: Segment) -> list[Segment]:
-            if not isinstance(segment.content, str):
-                return [segment]
-            text = self.wording.given(segment.content, request.source, task.card)
-            if not text.strip():
-                raise AlmError(*NO_WORD)
-            return [dataclasses.replace(segment, content=text)]
-
-        return sample.changed(worded)
-
-    def _heard(self, requests: Many[Request], samples: Many[Sample]) -> list[Sample]:
-        """Samples with what their requests gave in place of its file, as units or features: all sounds of a form in one go."""
-        given: defaultdict[str, list[Any]] = defaultdict(list)
-
-        def form_of(segment: Segment, request: Request) -> str:
-            if isinstance(segment.content, MediaFile):
-                return "media"
-            return "units" if segment.part else self.task_config(request.task).audio
-
-        for request, sample in zip(requests, samples, strict=True):
-            for segment in sample.segments():
-                if isinstance(segment.content, AudioFile | MediaFile):
-                    given[form_of(segment, request)].append(request.content if segment.content.path == GIVEN else request.other)
-        heard = {form: iter(self.hear_all([_opened(recording) for recording in recordings], form)) for form, recordings in given.items()}
-
-        def hear(request: Request) -> Callable[[Segment], list[Segment]]:
-            def filled(segment: Segment) -> list[Segment]:
-                if not isinstance(segment.content, AudioFile | MediaFile):
-                    return [segment]
-                return [dataclasses.replace(segment, content=content) for content in next(heard[form_of(segment, request)])]
-
-            return filled
-
-        return [sample.changed(hear(request)) for request, sample in zip(requests, samples, strict=True)]
-
-    def hear(self, audio: Audio, form: str) -> list[Any]:
-        """A sound as a task hears it: as "features", "units", or "both" in this order."""
-        return self.hear_all([audio], form)[0]
-
-    def hear_all(self, recordings: Many[Any], form: str) -> list[list[Any]]:
-        """The same of many, in batches by length; or of what else the encoder reads, as "media"."""
-        heard: list[list[Any]] = [[] for _ in recordings]
-        for kind in {"features": ("encoder",), "media": ("encoder",), "both": ("encoder", "tokenizer")}.get(form, ("tokenizer",)):
-            part = getattr(self, kind)
-            taken = recordings if form == "media" else [prepare(audio, part.card.sample_rate_hz) for audio in recordings]
-            for contents, content in zip(heard, part.encode(taken), strict=True):
-                contents.append(content)
-        return heard
+        return heard(self, [request], [asked(self, request)])[0]
 
     def answer(self, request: Request, sample: Sample, decoder: Any = None, seed: int = 0) -> Result:
         """What the model makes of a sample whose audio is units or features."""
@@ -524,28 +298,6 @@ class Pipeline:
             for (index, _, _), clip in zip(units, clips, strict=True):
                 results[index] = clip
         return results
-
-
-def check_content(request: Request, card: TaskCard) -> None:
-    """
-    Raises:
-        AlmError: sound for a task that reads text or the other way round, a text without a word, or anything for a task that is given nothing.
-    """
-    content = request.content
-    if card.reads is None:
-        if not isinstance(content, str) or content:
-            raise AlmError(f"got an input for task {request.task}, which is given none", 'content ""', "leave it empty, or choose another task")
-    elif (card.reads == "text") != isinstance(content, str):
-        raise AlmError(f"got {type(content).__name__} for task {request.task}", card.reads, f"give it {card.reads}, or choose another task")
-    elif isinstance(content, str) and not content.strip():
-        raise AlmError(*NO_WORD)
-
-
-def _opened(recording: Any) -> Any:
-    """A recording or another medium as its encoder takes it."""
-    if isinstance(recording, MediaFile):
-        return recording.path
-    return read_audio(recording) if isinstance(recording, AudioFile) else recording
 
 
 def _size(request: Request) -> float:

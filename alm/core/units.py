@@ -12,7 +12,7 @@ from torch import Tensor
 from alm.api.errors import AlmError
 from alm.api.types import AudioFile, Features, Units
 from alm.core.audio import read_at
-from alm.core.cache import Cache, cached
+from alm.core.cache import Begun, Cache, cached
 from alm.core.parts import Parts
 
 Track = Callable[[Iterable[list[int]], int], Iterable[list[int]]]
@@ -35,14 +35,16 @@ def cached_units(parts: Parts, files: list[AudioFile], track: Track) -> list[Uni
 
 
 def cached_features(parts: Parts, files: list[Any], track: Track) -> list[Features]:
-    """Features of each file by the recipe's encoder, likewise; kept as float16."""
+    """Features of each file by the recipe's encoder, likewise; kept as float16. What was cached of the encoder without its adapter is adapted,
+    not heard again."""
     card = parts.card("encoder")
     late = _Late(lambda: parts.load("encoder"))
 
     def read(file: Any) -> Any:
         return read_at(card.sample_rate_hz, file) if card.reads == "audio" else file.path
 
-    values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda given: [f.values for f in late.part.encode(given)], read, track)
+    begun = Begun(Cache(card.refines), lambda values: late.part.refine(values.float()).cpu()) if card.refines else None
+    values: list[Tensor] = cached(files, Cache(card.fingerprint), lambda given: [f.values for f in late.part.encode(given)], read, track, begun)
     return [Features(v.float(), card.frame_rate_hz, card.fingerprint, card.frames_per_slot, card.extra_slots, card.reads) for v in values]
 
 

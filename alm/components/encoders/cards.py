@@ -177,15 +177,9 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
     classes = ctc_classes(options, context) if mixes or options.output == "posteriors" and options.adapter else 0
     if options.output == "posteriors" and options.adapter:
         size = classes
-    identity = json.dumps(
-        [
-            source_identity(options.weights, context),
-            options.layers,
-            options.stride,
-            *([adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else []),
-            *(["stamps"] if options.stamps else []),
-        ]
-    )
+    bare = [source_identity(options.weights, context), options.layers, options.stride]
+    adapted = [adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else []
+    stamps = ["stamps"] if options.stamps else []
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
         frame_rate_hz=sizes.frame_rate_hz / options.stride,
@@ -195,11 +189,16 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
         needs_padding_mask=sizes.needs_mask,
         merges_frames=bool(options.merge),
         text_labels=classes - 1 if mixes else 0,
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        fingerprint=_digest([*bare, *adapted, *stamps]),
+        refines=_digest(bare) if options.adapter else "",
         trainable=("ctc", *kind.trainable),
         licence=sizes.licence,
         source=sizes.source,
     )
+
+
+def _digest(identity: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def _live_card(options: WhisperOptions, sizes: Sizes) -> EncoderCard:

@@ -89,11 +89,16 @@ class FrameEncoder:
         return results
 
     def _finish(self, frames: Tensor) -> Tensor:
-        """Averages `stride` frames into one, applies the adapter and merges by its head. [F, D] -> [F', D']"""
+        """Averages `stride` frames into one and refines them. [F, D] -> [F', D']"""
         stride = self.options.stride
-        frames = frames[: len(frames) // stride * stride].unflatten(0, (-1, stride)).mean(1)
+        return self.refine(frames[: len(frames) // stride * stride].unflatten(0, (-1, stride)).mean(1))
+
+    @torch.inference_mode()
+    def refine(self, frames: Tensor) -> Tensor:
+        """Applies the adapter to features of the bare encoder and merges by its head. [F, D] -> [F', D']"""
         if self.adapter is None:
             return frames
+        frames = frames.to(self.adapter.mean.device)
         output = self.adapter(frames[None], torch.ones(1, len(frames), dtype=torch.bool, device=frames.device))
         if self.head is None:
             return output[0]

@@ -83,7 +83,7 @@ def qwen_audio_card(options: QwenAudioOptions, context: LoadContext | None) -> P
         languages=(*qwen_tags.LANGUAGES, *options.more_languages),
         added_tags=(*CHATML_TAGS, *qwen_tags.all_tags(options.more_languages)),
         combines=False,
-        times=tuple((tag, step / qwen_tags.STEPS_PER_S) for step, tag in enumerate(qwen_tags.TIMES)),
+        times=qwen_tags.TIMES_S,
         source="arXiv 2311.07919",
     )
 
@@ -114,6 +114,7 @@ def chatml_card(options: ChatMlOptions, context: LoadContext | None) -> PromptFo
         outputs=("text", "marks"),
         languages=tuple(LANGUAGES),
         added_tags=(*CHATML_TAGS, *(qwen_tags.all_tags(options.more_languages) if options.qwen_audio else options.audio)),
+        times=qwen_tags.TIMES_S if options.qwen_audio else (),
         asks_in_words=True,
         combines=False,
         converses=True,

@@ -58,6 +58,7 @@ NOTES = (
 WORDS = ("<|startofword|>", "<|endofword|>", "<|delim|>", "<|sil|>")
 STEPS_PER_S, LAST_S = 100, 30
 TIMES = tuple(f"<|{step / STEPS_PER_S:.2f}|>" for step in range(LAST_S * STEPS_PER_S + 1))
+TIMES_S = tuple((tag, step / STEPS_PER_S) for step, tag in enumerate(TIMES))
 TAG = re.compile(r"<\|[^|<>]*\|>")
 
 
