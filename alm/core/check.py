@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,6 +104,8 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
                 f"pieces of the backbone's text tokenizer, of which there are {pieces}",
                 "train its CTC head on that text tokenizer (train.options.text_tokenizer), or choose another projector",
             )
+    if "backbone" in cards and not parts.awaits_run("backbone"):
+        yield from _start_fits(parts, cards)
     if "tokenizer" in cards and "backbone" in NEEDS[objective]:
         yield from _layout_fits(parts, cards["tokenizer"].codebooks, cards)
     if "frontend" in cards and cards["frontend"].symbols != "words" and "unit_decoder" in cards and cards["unit_decoder"].units_fingerprint:
@@ -113,6 +116,24 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
         )
     for task in recipe.data.tasks:
         yield from _task_fits(parts, task, cards)
+
+
+def _start_fits(parts: Parts, cards: dict[str, Any]) -> Iterator[Problem]:
+    """Where a backbone starts from a checkpoint that knows units, they are this recipe's."""
+    tokenizer = cards.get("tokenizer")
+    if tokenizer is None and parts.has("tokenizer") or tokenizer is not None and not tokenizer.fingerprint:
+        return  # still to be made
+    for option in cards["backbone"].starts:
+        source = parts.recipe.parts["backbone"].options.get(option)
+        saved = parts.context.folders(source)[0] / "vocabulary.json" if source else None
+        blocks = json.loads(saved.read_text())["blocks"] if saved is not None and saved.exists() else []
+        known = {block["fingerprint"] for block in blocks if block["name"].startswith("units")}
+        if known - ({tokenizer.fingerprint} if tokenizer else set()):
+            yield (
+                f"got backbone.{option} {source}, which has rows for units",
+                "the tokenizer that made those",
+                "set parts.tokenizer to the checkpoint's own, or start from a checkpoint of text alone",
+            )
 
 
 def _cascade_fits(parts: Parts, task: TaskConfig, card: Any, cards: dict[str, Any]) -> Iterator[Problem]:

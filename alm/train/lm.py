@@ -32,6 +32,7 @@ from alm.train.guide import Guide, GuidedAttention, guides_of
 from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import optimizer_of, progress
 from alm.train.options import LmOptions
+from alm.train.rows import start_rows_from_codebook, start_rows_from_labels, start_rows_from_times, start_rows_from_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,10 @@ class LanguageModelTraining(pl.LightningModule):
         self.units = vocabulary.unit_ids
         freeze(model, options.freeze)
         self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
+
+    def on_fit_start(self) -> None:
+        if "backbone" in self.options.freeze:  # not sooner: what training starts or goes on from is loaded now
+            pass_over_idle_lora(self.backbone)
 
     def losses(self, batch: Batch, *, augment: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cross-entropy of each learnt id [N], the ids [N], the row of each [N], and the hidden states [B, S - 1, D]."""
@@ -228,66 +233,15 @@ def freeze(model: Model, parts: tuple[str, ...]) -> None:
         raise AlmError(f"got train.options.freeze {list(parts)}, which leaves nothing", "a part that is trained", "leave one out")
 
 
-def start_rows_from_codebook(model: Model, tokenizer: Any) -> None:
-    """Unit rows = centroids x a random matrix, with the spread of the text rows. One codebook.
-
-    Raises:
-        AlmError: a tokenizer without a codebook of centroids.
-    """
-    codebook = getattr(tokenizer, "codebook", None)
-    if codebook is None:
-        raise AlmError("got train.options.unit_rows codebook for a tokenizer without centroids", "a k-means tokenizer", "set unit_rows: normal")
-    table = model.backbone.model.get_input_embeddings().weight
-    block = model.vocabulary.unit_blocks[0]
-    centroids = codebook.centroids.to(table.device)
-    rows = centroids @ torch.randn(centroids.shape[1], table.shape[1], device=table.device)
-    with torch.no_grad():
-        table[block.start : block.start + block.size] = rows / rows.std() * table[: block.start].std()
-
-
-def start_rows_from_labels(model: Model, unit_decoder: Any) -> None:
-    """Unit rows = text rows of the characters that a unit sounds like, by their probability, and half as much noise. One codebook.
-
-    Raises:
-        AlmError: a decoder of units without labels, or without those of the model's units.
-    """
-    labels, block = getattr(unit_decoder, "labels", None), model.vocabulary.unit_blocks[0]
-    if labels is None or labels.units_fingerprint != block.fingerprint:
-        raise AlmError(
-            "got train.options.unit_rows labels without the labels of these units",
-            "parts.unit_decoder: {use: ctc-units, weights: ...} trained on them",
-            "train them (objective unit-labels), or set unit_rows: codebook",
-        )
-    table = model.backbone.model.get_input_embeddings().weight
-    text = table[: model.vocabulary.blocks[0].size].detach()
-    characters = torch.stack([text[model.vocabulary.text_ids(label)].mean(0) for label in labels.labels])
-    heard = labels.log_probs.exp()[..., 1:].mean((0, 2)).to(table.device)  # [V, C], over languages and the outputs of a unit
-    rows = heard / heard.sum(-1, keepdim=True).clamp(min=1e-6) @ characters
-    with torch.no_grad():
-        table[block.start : block.start + block.size] = rows + 0.5 * text.std() * torch.randn_like(rows)
-
-
-def start_rows_from_times(model: Model, times: tuple[tuple[str, float], ...], begun: int) -> None:
-    """New rows of tags that stand for a time = what a projector that reads stamps adds to a frame that is heard then, with the spread of the
-    text rows: a time is then copied from what was heard, and its neighbours are like it, before any of them was seen.
-
-    Args:
-        begun: so many ids have trained rows, beside those of the text tokenizer.
-    """
-    time = getattr(model.projector, "time", None)
-    if time is None:
+def pass_over_idle_lora(backbone: nn.Module) -> None:
+    """LoRA layers that add nothing yet are not computed while their backbone rests, which takes half of a step otherwise."""
+    if not holds_lora(backbone):
         return
-    trained = max(begun, model.vocabulary.blocks[0].size)
-    new = {number: seconds for tag, seconds in times if (number := model.vocabulary.tag_id(tag)) >= trained}
-    if not new:
-        return
-    backbone, ids = model.backbone.model, torch.tensor(list(new))
-    with torch.no_grad():
-        rows = time(torch.tensor(list(new.values())))
-        spread = backbone.get_input_embeddings().weight[: model.vocabulary.blocks[0].size].std() / rows.std()
-        time.net.weight *= spread
-        for table in (backbone.get_input_embeddings(), backbone.get_output_embeddings()):
-            table.weight[ids] = (rows * spread).to(table.weight)
+    from peft.tuners.lora import LoraLayer
+
+    for layer in backbone.modules():
+        if isinstance(layer, LoraLayer) and not any(bool(part.weight.any()) for part in layer.lora_B.values()):
+            layer.enable_adapters(False)
 
 
 def transcript(sample: Sample) -> str:
@@ -335,6 +289,8 @@ def build(
         start_rows_from_codebook(model, parts.load("tokenizer"))
     elif options.unit_rows == "labels":
         start_rows_from_labels(model, parts.load("unit_decoder"))
+    if started_from is not None or model.backbone.card.pretrained:
+        start_rows_from_words(model, begun)
     start_rows_from_times(model, parts.card("prompt").times, begun)
     prompt = parts.load("prompt")
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))

@@ -11,6 +11,7 @@ from alm.api.testing import check_encoder
 from alm.api.types import Audio
 from alm.components.encoders.live import LiveProjector
 from alm.core.parts import Parts
+from alm.train.lm import pass_over_idle_lora
 from alm.train.run import train
 from tests.conftest import write_recipe
 
@@ -84,3 +85,19 @@ def test_what_cannot_rest_is_refused(recipe, tmp_path):
     ):
         with pytest.raises(AlmError, match=message):
             train(recipe, ["train.options.freeze=[encoder]", *change], tmp_path / "refused", quiet=True)
+
+
+def test_lora_that_adds_nothing_is_passed_over_while_it_rests(recipe):
+    from peft.tuners.lora import LoraLayer
+
+    torch.manual_seed(0)
+    backbone = Parts.of(recipe, ["parts.backbone.lora_rank=4", "parts.backbone.lora_dropout=0"]).load("backbone").eval()
+    layers = [layer for layer in backbone.modules() if isinstance(layer, LoraLayer)]
+    given = torch.randn(1, 5, 32)
+    plain = backbone.hidden(given)
+    torch.nn.init.normal_(next(iter(layers[0].lora_B.values())).weight)  # the one that was trained before
+    adapted = backbone.hidden(given)
+    assert not torch.allclose(adapted, plain)
+    pass_over_idle_lora(backbone)
+    assert [layer.disable_adapters for layer in layers] == [False, *[True] * (len(layers) - 1)] and len(layers) > 1
+    torch.testing.assert_close(backbone.hidden(given), adapted)

@@ -13,7 +13,7 @@ import alm
 from alm.api.errors import AlmError
 from alm.core.assemble import assemble
 from alm.core.parts import Parts
-from alm.train.lm import start_rows_from_times
+from alm.train.rows import start_rows_from_times, start_rows_from_words
 from alm.train.run import train
 
 
@@ -266,8 +266,18 @@ parts:
     assert torch.equal(table, before)
     start_rows_from_times(grown, times_of, 0)
     tags = {seconds: grown.vocabulary.tag_id(tag) for tag, seconds in times_of}
-    said = torch.nn.functional.normalize(table[list(tags.values())], dim=-1) @ torch.nn.functional.normalize(grown.projector.time(torch.tensor([1.5]))[0], dim=0)
+    text = table[: grown.vocabulary.blocks[0].size]
+    mean, stamps = text.mean(0), table[list(tags.values())]
+    assert torch.allclose((stamps - mean).norm(dim=1), (text - mean).norm(dim=1).mean(), rtol=1e-3)
+    said = torch.nn.functional.normalize(stamps - mean, dim=-1) @ torch.nn.functional.normalize(grown.projector.time(torch.tensor([1.5]))[0], dim=0)
     assert list(tags)[int(said.argmax())] == 1.5 and said[150] > said[152] > said[160]
+    assert torch.equal(table[: grown.vocabulary.blocks[0].size], before[: grown.vocabulary.blocks[0].size])
+
+    # all other tags start as their words
+    start_rows_from_words(grown, len(grown.vocabulary))
+    start_rows_from_words(grown, 0)
+    by_word = table[grown.vocabulary.tag_id("<|it|>")] - mean, table[grown.vocabulary.text_ids(" Italian")].mean(0) - mean
+    assert float(torch.nn.functional.cosine_similarity(*by_word, dim=0)) > 0.999
     assert torch.equal(table[: grown.vocabulary.blocks[0].size], before[: grown.vocabulary.blocks[0].size])
 
     train(write_recipe(workspace, "other", f"name: other\n{data}train: {{objective: bpe, options: {{vocabulary_size: 310}}}}\n"), [], quiet=True)
