@@ -212,7 +212,7 @@ def test_units_may_have_a_decoder_of_their_own(recipe, tmp_path):
     ("name", "change", "wanted"),
     [
         ("prompts-tags", "parts.tokenizer=null", "the tokenizer that made those"),
-        ("prompts-finetune", "parts.encoder.adapter=", "an adapter"),
+        ("prompts-finetune", "parts.encoder.adapter=''", "an adapter"),
     ],
 )
 def test_what_a_model_starts_from_and_mixes_is_there(name, change, wanted):
