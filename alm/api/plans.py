@@ -22,7 +22,7 @@ class SpanRule:
             other goes on to its end.
         partner: the other one's place in the plan, counted from its own: 1 or -1.
         text_beside: a text stands beside its units, an id a position, closed by the end token.
-        also: ids [start, stop) that may stand in a span of text beside those of text, such as timestamps.
+        also: ranges of ids, [start, stop), that may stand in a span of text beside those of text, such as timestamps.
     """
 
     kind: Literal["text", "units"]
@@ -36,7 +36,7 @@ class SpanRule:
     turn: int = 0
     partner: int = 0
     text_beside: bool = False
-    also: tuple[int, int] = (0, 0)
+    also: tuple[tuple[int, int], ...] = ()
 
     @property
     def stop_ids(self) -> tuple[int, ...]:

@@ -241,7 +241,8 @@ class JointVocabulary:
         mask = torch.zeros(len(self), dtype=torch.bool)
         if rule.kind == "text":
             mask |= self._text_ids_mask()
-            mask[slice(*rule.also)] = True
+            for ids in rule.also:
+                mask[slice(*ids)] = True
             mask[rule.stop_id] = position >= rule.min_ids
         elif self.layout.tail:
             if ended == self.layout.tail:

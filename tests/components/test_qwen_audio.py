@@ -31,6 +31,7 @@ WORDS = (Mark("hello", 0.1, 0.5), Mark("there", 0.62, 0.9))
     [
         ("ASR", {}, "<|startoftranscript|><|en|><|transcribe|><|en|><|notimestamps|><|wo_itn|>hello"),
         ("SRWT", {"words": WORDS}, "<|startoftranscript|><|en|><|transcribe|><|en|><|timestamps|><|0.00|><|0.10|>hello<|0.50|><|0.62|>there<|0.90|>"),
+        ("LID", {"language": "Spanish"}, "<|startoftranscript|><|es|>"),
         ("AST", {}, "<|startoftranscript|><|en|><|translate|><|es|><|notimestamps|><|itn|>hola"),
         ("AQA", {"question": "what is it", "answer": "a bell"}, "<|startofanalysis|><|en|><|question|>what is it<|answer|>a bell"),
         ("CAPTION", {"caption": "a dog"}, "<|startofanalysis|><|en|><|caption|><|en|><|notimestamps|><|caption_plain|>a dog"),
@@ -50,8 +51,8 @@ def test_qwen_audio_writes(tag, labels, expected):
 
 def test_a_task_without_tags_is_a_question():
     """Tasks that Qwen-Audio has not, of any plugin; one that is to tell the language is not told it; written tasks have no sound."""
-    language = dataclasses.replace(BY_TAG["LID"], instructions=("Which language?",))
-    assert written(QWEN, made(DeclaredTask(language), {"language": "english"})) == f"{SOUND}<|startofanalysis|><|unknown|><|question|>Which language?<|answer|>english"
+    language, in_words = dataclasses.replace(BY_TAG["LID"], instructions=("Which language?",)), QwenAudioFormat(QwenAudioOptions(headers={"LID": ""}))
+    assert written(in_words, made(DeclaredTask(language), {"language": "english"})) == f"{SOUND}<|startofanalysis|><|unknown|><|question|>Which language?<|answer|>english"
     mood = TaskCard("MOOD", ("source.audio",), ("source.label.mood",), instructions=("Which mood?",))
     assert written(QWEN, made(DeclaredTask(mood), {"mood": "calm"})) == f"{SOUND}<|startofanalysis|><|en|><|question|>Which mood?<|answer|>calm"
     translation = dataclasses.replace(BY_TAG["MT"], instructions=("In {target}:",))
@@ -187,6 +188,20 @@ def test_what_is_encoded_is_decoded(prompt, text, answer, times):
         assert sequence.ids[: len(start)].tolist() == start.ids.tolist() and not bool(start.learn.any())
         (found,) = prompt.decode(sequence.ids[len(start) :].tolist(), sample, vocabulary)
         assert found.content == next(s.content for s in sample.segments() if s.learn)
+
+
+def test_the_language_of_a_transcript_is_learnt():
+    """As Qwen-Audio's model is trained to predict it: of sound that is transcribed, not of a question; a language's tag is read as its name."""
+    vocabulary = vocabulary_of(QWEN)
+    for tag, labels, learnt in (("ASR", {}, ["<|en|>"]), ("LID", {"language": "French"}, ["<|fr|>"]), ("AQA", {"question": "what", "answer": "it"}, [])):
+        card = dataclasses.replace(BY_TAG[tag], instructions=("Do it.",))
+        sequence = QWEN.encode(made(DeclaredTask(card), labels, card.needs_target), vocabulary)
+        assert [name for index in sequence.ids[sequence.learn].tolist() if (name := vocabulary.tag_name(index)) and name != "<end>"] == learnt
+    sample, french = made(DeclaredTask(BY_TAG["LID"]), {"language": "french"}), vocabulary.tag_id("<|fr|>")
+    (rule,) = QWEN.plan(sample, vocabulary)
+    allowed = vocabulary.allowed(rule, 0)
+    assert bool(allowed[french]) and not bool(allowed[vocabulary.tag_id("<|transcribe|>")])
+    assert QWEN.decode([french, vocabulary.end_id], sample, vocabulary)[0].content == "French"
 
 
 def test_every_task_that_answers_in_text_has_a_sequence():

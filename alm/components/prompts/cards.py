@@ -42,6 +42,7 @@ HEADERS = {  # of tasks that Qwen-Audio has tags for; all others are asked as qu
     "ASR": f"{TRANSCRIPT}<|transcribe|>{{source}}<|notimestamps|><|wo_itn|>",
     "SRWT": f"{TRANSCRIPT}<|transcribe|>{{source}}<|timestamps|><|0.00|>",
     "AST": f"{TRANSCRIPT}<|translate|>{{target}}<|notimestamps|><|itn|>",
+    "LID": "<|startoftranscript|>",
     "CAPTION": f"{CAPTION}<|caption_plain|>",
     "MUSIC": f"{CAPTION}<|music_description|>",
     "SCENE": f"{KEYWORD}<|scene|>",

@@ -3,7 +3,9 @@
     <audio>...</audio><|startoftranscript|><|en|><|transcribe|><|en|><|notimestamps|><|wo_itn|>hello<end>
     <audio>...</audio><|startoftranscript|><|en|><|transcribe|><|en|><|timestamps|><|0.00|><|0.12|>hello<|0.48|><end>
     <audio>...</audio><|startofanalysis|><|en|><|question|>what is heard<|answer|>a bell<end>
+    <audio>...</audio><|startoftranscript|><|en|><end>
 
+Of a transcript the language is learnt as well as the text, so that a language is told, as in the last line, by every model that transcribes.
 What stands between `<audio>` and `</audio>` are slots of features, or units. Which tags a task has is data (`HEADERS`); a task of which they say
 nothing, of whatever plugin, is asked as a question. Tags are ids of their own; a text follows one without a space.
 """
@@ -14,12 +16,13 @@ from collections.abc import Sequence as Many
 from typing import Any
 
 from alm.api.errors import AlmError, UnknownNameError
+from alm.api.languages import language_name
 from alm.api.plans import SpanRule, pieces_of
 from alm.api.types import Mark, Marks, Sample, Segment, Sequence
 from alm.api.vocabulary import JointVocabulary
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import HEADERS, QwenAudioOptions, qwen_audio_card
-from alm.components.prompts.qwen_tags import ANSWER, AUDIO, END_OF_AUDIO, LAST_S, NOTES, QUESTION, STEPS_PER_S, TAG, TIMES, check_header, language_tag
+from alm.components.prompts.qwen_tags import ANSWER, AUDIO, END_OF_AUDIO, LAST_S, NOTES, QUESTION, STARTS, STEPS_PER_S, TAG, TIMES, check_header, language_tag, language_tags
 
 MAX_TEXT_IDS = 400
 
@@ -54,7 +57,7 @@ class QwenAudioFormat:
         return ("<|startofanalysis|>", source, QUESTION, question, ANSWER)
 
     def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
-        writer = self._written_prompt(sample, vocabulary)
+        writer = self._written_prompt(sample, vocabulary, learn_language=True)
         for segment in (s for s in sample.segments() if s.learn):
             if isinstance(segment.content, tuple):
                 for mark in segment.content:
@@ -63,6 +66,8 @@ class QwenAudioFormat:
                     writer.tag(_time(mark.stop_s), learn=True)
             elif _is_note(self.header(sample)):
                 _write(writer, _note_pieces(str(segment.content)), learn=True)
+            elif _is_language(self.header(sample)):
+                _write(writer, [self._language(str(segment.content))], learn=True)
             else:
                 writer.text(str(segment.content), "text", learn=True)
         writer.ids([vocabulary.end_id], "end", learn=True)
@@ -72,8 +77,9 @@ class QwenAudioFormat:
         return self._written_prompt(sample, vocabulary).sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
-        """One span of text, among it the timestamps of words or the tags of a note, where it is to have some."""
-        among: Many[str] = NOTES if _is_note(self.header(sample)) else ()
+        """One span of text, among it the timestamps of words, the tags of a note or that of a language, where it is to have some."""
+        header = self.header(sample)
+        among = [NOTES] if _is_note(header) else [(tag,) for tag in language_tags(self.options.more_languages)] if _is_language(header) else []
         return [
             SpanRule(
                 "text",
@@ -81,26 +87,36 @@ class QwenAudioFormat:
                 MAX_TEXT_IDS,
                 renders=sample.rendered(index),
                 language=emit.language,
-                also=_range_of(TIMES if emit.modality == "marks" else among, vocabulary),
+                also=tuple(_range_of(tags, vocabulary) for tags in ([TIMES] if emit.modality == "marks" else among)),
             )
             for index, emit in enumerate(sample.emits)
         ]
 
     def decode(self, ids: Many[int], sample: Sample, vocabulary: JointVocabulary) -> list[Segment]:
         pieces = pieces_of(ids, self.plan(sample, vocabulary))
-        read: Any = _read_note if _is_note(self.header(sample)) else lambda piece, vocabulary: vocabulary.text(piece)
+        header = self.header(sample)
+        read: Any = _read_note if _is_note(header) else _read_language if _is_language(header) else lambda piece, vocabulary: vocabulary.text(piece)
         return [
             Segment((_read_marks if emit.modality == "marks" else read)(piece, vocabulary), True, emit.language, says=emit.says)
             for emit, piece in zip(sample.emits, pieces, strict=True)
         ]
 
-    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary) -> SequenceWriter:
+    def _language(self, name: str) -> str:
+        """The tag of a language by its name; the name itself where it has none."""
+        code = {language_name(code).lower(): code for code in self.card.languages}.get(name.lower())
+        return name if code is None else language_tag(code)
+
+    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary, *, learn_language: bool = False) -> SequenceWriter:
         writer = SequenceWriter(vocabulary)
         for segment in (s for s in sample.segments() if not s.learn and s.modality == "audio"):
             writer.tag(AUDIO, learn=False)
             writer.segment(segment)
             writer.tag(END_OF_AUDIO, learn=False)
-        _write(writer, self.header(sample), learn=False)
+        header = self.header(sample)
+        transcript = header[0] == STARTS[0]
+        _write(writer, header[:1], learn=False)
+        _write(writer, header[1:2], learn=learn_language and transcript)
+        _write(writer, header[2:], learn=False)
         return writer
 
 
@@ -115,7 +131,11 @@ def _write(writer: SequenceWriter, pieces: Many[str], *, learn: bool) -> None:
 
 def _range_of(tags: Many[str], vocabulary: JointVocabulary) -> tuple[int, int]:
     """Ids of tags that follow one another."""
-    return (vocabulary.tag_id(tags[0]), vocabulary.tag_id(tags[-1]) + 1) if tags else (0, 0)
+    return vocabulary.tag_id(tags[0]), vocabulary.tag_id(tags[-1]) + 1
+
+
+def _is_language(header: Many[str]) -> bool:
+    return header[-1] == STARTS[0]
 
 
 def _is_note(header: Many[str]) -> bool:
@@ -146,6 +166,12 @@ def _read_note(ids: Many[int], vocabulary: JointVocabulary) -> str:
         name = tag[2:-2]
         written.append(f" {name.rpartition('_')[2]}" if name.startswith("midi_") else f", {name}" if name else "")
     return "".join(written).removeprefix(", ").strip()
+
+
+def _read_language(ids: Many[int], vocabulary: JointVocabulary) -> str:
+    """The name of the language whose tag comes first; of none the text."""
+    tags = [tag for index in ids if (tag := vocabulary.tag_name(index))]
+    return language_name(tags[0][2:-2]) if tags else vocabulary.text(ids)
 
 
 def _time(seconds: float) -> str:

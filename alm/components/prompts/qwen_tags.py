@@ -5,6 +5,9 @@ A header says which analysis is wanted, each tag narrowing what the one before i
     <|startoftranscript|><|en|><|transcribe|><|en|><|notimestamps|><|wo_itn|>
     <|startofanalysis|><|unknown|><|keyword|><|en|><|notimestamps|><|scene|>
     <|startofanalysis|><|en|><|question|>what is heard<|answer|>
+    <|startoftranscript|>
+
+The last leaves all open, so that what comes next is the language of what is heard.
 """
 
 from __future__ import annotations
@@ -67,10 +70,14 @@ def language_tag(language: str) -> str:
     return f"<|{language}|>" if language else UNKNOWN
 
 
+def language_tags(more_languages: Many[str] = ()) -> tuple[str, ...]:
+    """Those of languages that are spoken."""
+    return tuple(map(language_tag, (*LANGUAGES, *more_languages)))
+
+
 def all_tags(more_languages: Many[str] = ()) -> tuple[str, ...]:
     """Every tag, in the order in which they take ids; languages that Qwen-Audio has not come last."""
-    languages = tuple(map(language_tag, LANGUAGES))
-    tags = (AUDIO, END_OF_AUDIO, *STARTS, *languages, UNKNOWN, *TASKS, QUESTION, ANSWER, STAMPED, UNSTAMPED, *OUTPUTS, *NOTES, *WORDS, *TIMES)
+    tags = (AUDIO, END_OF_AUDIO, *STARTS, *language_tags(), UNKNOWN, *TASKS, QUESTION, ANSWER, STAMPED, UNSTAMPED, *OUTPUTS, *NOTES, *WORDS, *TIMES)
     return (*tags, *(language_tag(language) for language in more_languages))
 
 
@@ -84,7 +91,7 @@ def check_header(header: str, more_languages: tuple[str, ...] = ()) -> tuple[str
             stand there.
     """
     known = all_tags(more_languages)
-    languages = (*(language_tag(language) for language in (*LANGUAGES, *more_languages)), UNKNOWN)
+    languages = (*language_tags(more_languages), UNKNOWN)
     places: list[tuple[str, Many[str]]] = [
         ("a start", STARTS),
         ("the language of the audio", languages),
@@ -113,7 +120,7 @@ def check_header(header: str, more_languages: tuple[str, ...] = ()) -> tuple[str
             if not answer:
                 raise AlmError(f"got header {header!r} with a question that has no end", f"{QUESTION}...{ANSWER}", f"write {ANSWER} behind it")
             pieces += [question, ANSWER]
-    if places and not (pieces and pieces[-1] in OUTPUTS):
+    if places and not (pieces and pieces[-1] in (*OUTPUTS, STARTS[0])):
         raise AlmError(f"got header {header!r}, which ends too soon", places[0][0], f"write {places[0][1][0]}")
     return tuple(pieces)
 
