@@ -172,10 +172,8 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
         raise AlmError("got stamps: true for a projector that reads none", "projector: mixture and output: adapter", "set them")
     if isinstance(options, WhisperOptions) and options.live:
         return _live_card(options, sizes)
-    if options.projector == "mixture" and not options.adapter:
-        raise AlmError("got projector 'mixture' without an adapter, whose CTC head says what to mix", "an adapter", "set parts.encoder.adapter, or choose another projector")
     size = options.adapter_size + options.stamps if options.adapter else sizes.width * len(options.layers)
-    mixes = options.projector == "mixture"
+    mixes = options.projector == "mixture" and bool(options.adapter)  # none while the adapter's run is still to be made
     classes = ctc_classes(options, context) if mixes or options.output == "posteriors" and options.adapter else 0
     if options.output == "posteriors" and options.adapter:
         size = classes

@@ -136,6 +136,8 @@ def load_encoder(kind: Kind, options: FrameOptions, context: LoadContext) -> Any
     """The encoder of a kind, on the context's device."""
     if getattr(options, "live", False):
         return importlib.import_module("alm.components.encoders.live").load_encoder(options, context)
+    if options.projector == "mixture" and not options.adapter:
+        raise AlmError("got projector 'mixture' without an adapter, whose CTC head says what to mix", "an adapter", "set parts.encoder.adapter, or choose another projector")
     card = kind.card(options, context)
     network: FrameNetwork = importlib.import_module(f"alm.components.encoders.{kind.module}").load_network(options, context)
     adapter = load_adapter(adapter_file(options, context)).to(context.device) if options.adapter else None
