@@ -190,6 +190,13 @@ def test_what_is_encoded_is_decoded(prompt, text, answer, times):
         assert found.content == next(s.content for s in sample.segments() if s.learn)
 
 
+def test_what_says_again_is_no_longer_than_what_is_heard():
+    vocabulary = vocabulary_of(QWEN)
+    for tag, labels, most in (("ASR", {}, 16 + 4 * 2), ("AQA", {"question": "what", "answer": "it"}, 400)):
+        (rule,) = QWEN.plan(made(DeclaredTask(dataclasses.replace(BY_TAG[tag], instructions=("Do it.",))), labels), vocabulary)
+        assert rule.max_ids == most, "two units are heard"
+
+
 def test_the_language_of_a_transcript_is_learnt():
     """As Qwen-Audio's model is trained to predict it: of sound that is transcribed, not of a question; a language's tag is read as its name."""
     vocabulary = vocabulary_of(QWEN)

@@ -18,13 +18,14 @@ from typing import Any
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.languages import language_name
 from alm.api.plans import SpanRule, pieces_of
-from alm.api.types import Mark, Marks, Sample, Segment, Sequence
+from alm.api.types import Features, Mark, Marks, Sample, Segment, Sequence, Units
 from alm.api.vocabulary import JointVocabulary
 from alm.api.writer import SequenceWriter
 from alm.components.prompts.cards import HEADERS, QwenAudioOptions, qwen_audio_card
 from alm.components.prompts.qwen_tags import ANSWER, AUDIO, END_OF_AUDIO, LAST_S, NOTES, QUESTION, STARTS, STEPS_PER_S, TAG, TIMES, check_header, language_tag, language_tags
 
 MAX_TEXT_IDS = 400
+IDS_A_SLOT, IDS_BESIDE = 4, 16  # of a transcript or translation: a word with its two times, for each position that is heard, and some more
 
 
 class QwenAudioFormat:
@@ -84,7 +85,7 @@ class QwenAudioFormat:
             SpanRule(
                 "text",
                 vocabulary.end_id,
-                MAX_TEXT_IDS,
+                _most_ids(sample, header),
                 renders=sample.rendered(index),
                 language=emit.language,
                 also=tuple(_range_of(tags, vocabulary) for tags in ([TIMES] if emit.modality == "marks" else among)),
@@ -132,6 +133,13 @@ def _write(writer: SequenceWriter, pieces: Many[str], *, learn: bool) -> None:
 def _range_of(tags: Many[str], vocabulary: JointVocabulary) -> tuple[int, int]:
     """Ids of tags that follow one another."""
     return vocabulary.tag_id(tags[0]), vocabulary.tag_id(tags[-1]) + 1
+
+
+def _most_ids(sample: Sample, header: Many[str]) -> int:
+    """How long an answer may be: what says what was heard is not many times as long."""
+    given = [segment.content for segment in sample.segments() if not segment.learn]
+    heard = sum(content.num_slots if isinstance(content, Features) else content.num_frames for content in given if isinstance(content, Features | Units))
+    return min(MAX_TEXT_IDS, IDS_BESIDE + IDS_A_SLOT * heard) if heard and header[0] == STARTS[0] else MAX_TEXT_IDS
 
 
 def _is_language(header: Many[str]) -> bool:
