@@ -58,16 +58,17 @@ class QwenAudioFormat:
         return ("<|startofanalysis|>", source, QUESTION, question, ANSWER)
 
     def encode(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
-        writer = self._written_prompt(sample, vocabulary, learn_language=True)
+        header = self.header(sample)
+        writer = _written_prompt(sample, header, vocabulary, learn_language=True)
         for segment in (s for s in sample.segments() if s.learn):
             if isinstance(segment.content, tuple):
                 for mark in segment.content:
                     writer.tag(_time(mark.start_s), learn=True)
                     writer.text(mark.text, "text", learn=True)
                     writer.tag(_time(mark.stop_s), learn=True)
-            elif _is_note(self.header(sample)):
+            elif _is_note(header):
                 _write(writer, _note_pieces(str(segment.content)), learn=True)
-            elif _is_language(self.header(sample)):
+            elif _is_language(header):
                 _write(writer, [self._language(str(segment.content))], learn=True)
             else:
                 writer.text(str(segment.content), "text", learn=True)
@@ -75,7 +76,7 @@ class QwenAudioFormat:
         return writer.sequence()
 
     def prompt(self, sample: Sample, vocabulary: JointVocabulary) -> Sequence:
-        return self._written_prompt(sample, vocabulary).sequence()
+        return _written_prompt(sample, self.header(sample), vocabulary).sequence()
 
     def plan(self, sample: Sample, vocabulary: JointVocabulary) -> list[SpanRule]:
         """One span of text, among it the timestamps of words, the tags of a note or that of a language, where it is to have some."""
@@ -107,18 +108,18 @@ class QwenAudioFormat:
         code = {language_name(code).lower(): code for code in self.card.languages}.get(name.lower())
         return name if code is None else language_tag(code)
 
-    def _written_prompt(self, sample: Sample, vocabulary: JointVocabulary, *, learn_language: bool = False) -> SequenceWriter:
-        writer = SequenceWriter(vocabulary)
-        for segment in (s for s in sample.segments() if not s.learn and s.modality == "audio"):
-            writer.tag(AUDIO, learn=False)
-            writer.segment(segment)
-            writer.tag(END_OF_AUDIO, learn=False)
-        header = self.header(sample)
-        transcript = header[0] == STARTS[0]
-        _write(writer, header[:1], learn=False)
-        _write(writer, header[1:2], learn=learn_language and transcript)
-        _write(writer, header[2:], learn=False)
-        return writer
+
+def _written_prompt(sample: Sample, header: Many[str], vocabulary: JointVocabulary, *, learn_language: bool = False) -> SequenceWriter:
+    writer = SequenceWriter(vocabulary)
+    for segment in (s for s in sample.segments() if not s.learn and s.modality == "audio"):
+        writer.tag(AUDIO, learn=False)
+        writer.segment(segment)
+        writer.tag(END_OF_AUDIO, learn=False)
+    transcript = header[0] == STARTS[0]
+    _write(writer, header[:1], learn=False)
+    _write(writer, header[1:2], learn=learn_language and transcript)
+    _write(writer, header[2:], learn=False)
+    return writer
 
 
 def _write(writer: SequenceWriter, pieces: Many[str], *, learn: bool) -> None:
