@@ -56,6 +56,7 @@ class EncoderCard:
         frames_per_slot: frames that the projector joins into one position of the backbone's input.
         extra_slots: positions that the projector adds to a clip, such as a learned begin and end.
         fingerprint: identifies the weights; caches match by it.
+        posteriors: its features are probabilities of labels, blank first; it then has `labels`, their names.
         refines: fingerprint of features that its method `refine` makes its own of, so that what is cached of them need not be heard again;
             "" of an encoder that has none.
         text_labels: pieces of the backbone's text tokenizer whose rows the projector mixes; 0 where it mixes none.
@@ -78,6 +79,7 @@ class EncoderCard:
     projects: bool = False
     reads: Modality = "audio"
     refines: str = ""
+    posteriors: bool = False
 
 
 @dataclass(frozen=True)
@@ -342,6 +344,73 @@ class DecoderCard:
 
 
 @dataclass(frozen=True)
+class SearchCard:
+    """Log-probabilities of labels -> readings.
+
+    Attributes:
+        fuses: it asks a language model on the way.
+        readings: how many it gives of a clip at most.
+        tunes: options that weigh what it goes by, each with the values that `alm tune` tries.
+        compiles: it reads the language model's file, rather than ask it.
+    """
+
+    fuses: bool = False
+    readings: int = 1
+    compiles: bool = False
+    tunes: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class LanguageModelCard:
+    """Words -> how likely the next one is.
+
+    Attributes:
+        order: the word itself and those before it that matter; 0 where all do.
+        languages: ISO 639-1 codes of its texts; empty for any.
+        trainable: names of the objectives of alm.train that train it.
+    """
+
+    order: int = 0
+    languages: tuple[str, ...] = ()
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class RescorerCard:
+    """Readings of a clip -> how good each one is, beside what the search found.
+
+    Attributes:
+        trained: False before training, which changes nothing yet.
+        tunes: options that weigh it, each with the values that `alm tune` tries.
+        trainable: names of the objectives of alm.train that train it.
+    """
+
+    trained: bool = True
+    tunes: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class SpeechDetectorCard:
+    """Audio -> how likely each frame is speech.
+
+    Attributes:
+        sample_rate_hz: the rate that it wants.
+        frame_rate_hz: of what it gives.
+    """
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class CorpusCard:
     """Utterances: audio, text, language, speaker, and the id that parallel utterances share."""
 
@@ -371,5 +440,20 @@ class MetricCard:
 
 
 Card = (
-    TokenizerCard | EncoderCard | BackboneCard | PromptFormatCard | TaskCard | FrontendCard | VocoderCard | RecognizerCard | SynthesizerCard | DecoderCard | CorpusCard | MetricCard
+    TokenizerCard
+    | EncoderCard
+    | BackboneCard
+    | PromptFormatCard
+    | TaskCard
+    | FrontendCard
+    | VocoderCard
+    | RecognizerCard
+    | SynthesizerCard
+    | DecoderCard
+    | SearchCard
+    | LanguageModelCard
+    | RescorerCard
+    | SpeechDetectorCard
+    | CorpusCard
+    | MetricCard
 )

@@ -75,6 +75,26 @@ def register_decoders(register: Register) -> Any:
 
 
 @hookspec
+def register_searches(register: Register) -> Any:
+    """Log-probabilities of labels -> texts: `load` returns an alm.api.recognition.Search, `card` is a SearchCard."""
+
+
+@hookspec
+def register_language_models(register: Register) -> Any:
+    """How likely a word is after others: `load` returns an alm.api.recognition.LanguageModel, `card` is a LanguageModelCard."""
+
+
+@hookspec
+def register_rescorers(register: Register) -> Any:
+    """How good a reading is, as a text: `load` returns an alm.api.recognition.Rescorer, `card` is a RescorerCard."""
+
+
+@hookspec
+def register_speech_detectors(register: Register) -> Any:
+    """Where speech is: `load` returns an alm.api.recognition.SpeechDetector, `card` is a SpeechDetectorCard."""
+
+
+@hookspec
 def register_corpora(register: Register) -> Any:
     """Utterances by split: `load` returns a Corpus, `card` is a CorpusCard."""
 

@@ -289,6 +289,68 @@ def check_following_decoder(decoder: Any, said: Any, rule: Any, vocabulary: Any)
     assert last is not None and int(last.choose(only, torch.Generator().manual_seed(1))[0]) == rule.stop_id, "the stop id alone was allowed"
 
 
+def check_search(search: Any, language_model: Any = None) -> None:
+    """What is plainly heard is read; readings are ordered and no more than the card's; a clip reads alike alone and in a batch; posteriors
+    of other labels are refused."""
+    import torch
+
+    from alm.api.recognition import Labels
+
+    assert isinstance(search.card, cards.SearchCard), f"card is {type(search.card).__name__}, expected SearchCard"
+    labels = Labels((" ", "a", "b"))
+    paths = ([2, 2, 0, 3, 1, 0, 2, 0, 3, 3], [3, 0, 2], [2, 0, 3, 0])  # "ab ab", "ba", "ab"
+    clips = [torch.nn.functional.one_hot(torch.tensor(path), 4).float().mul(12).log_softmax(-1) for path in paths]
+    together = search.search(clips, labels, language_model)
+    assert [found[0].text for found in together] == ["ab ab", "ba", "ab"], f"read {[found[0].text for found in together]}"
+    for clip, readings in zip(clips, together, strict=True):
+        assert 1 <= len(readings) <= search.card.readings, f"{len(readings)} readings, card says {search.card.readings}"
+        scores = [reading.score for reading in readings]
+        assert scores == sorted(scores, reverse=True), "readings are not in the order of their scores"
+        assert [reading.text for reading in search.search([clip], labels, language_model)[0]] == [reading.text for reading in readings], "a clip reads otherwise alone"
+    _refuses(lambda: search.search(clips, Labels(("a", " ")), language_model), "posteriors of other labels")
+
+
+def check_language_model(model: Any) -> None:
+    """Logarithms of probabilities, one for each word; the same alone and together."""
+    from alm.api.recognition import END_OF_TEXT
+
+    assert isinstance(model.card, cards.LanguageModelCard), f"card is {type(model.card).__name__}, expected LanguageModelCard"
+    histories: list[tuple[str, ...]] = [(), ("the",), ("the", "number"), ("unheard", "of")]
+    words = ["the", "number", END_OF_TEXT, "the"]
+    together = model.score(histories, words)
+    assert len(together) == len(words) and all(value <= 1e-6 for value in together), f"got {together}, expected {len(words)} logarithms of probabilities"
+    for value, history, word in zip(together, histories, words, strict=True):
+        assert abs(model.score([history], [word])[0] - value) < 1e-3, f"{word!r} after {history} is likelier alone than beside others"
+
+
+def check_rescorer(rescorer: Any) -> None:
+    """A finite number for each text, the same alone and beside others."""
+    assert isinstance(rescorer.card, cards.RescorerCard), f"card is {type(rescorer.card).__name__}, expected RescorerCard"
+    texts = ["please enter your number", "please", "", "enter the number and the name of the conference"]
+    together = rescorer.score(texts)
+    assert len(together) == len(texts) and all(map(math.isfinite, together)), f"got {together}, expected {len(texts)} numbers"
+    for value, text in zip(together, texts, strict=True):
+        assert abs(rescorer.score([text])[0] - value) < 1e-3, f"{text!r} gets another number alone than beside others"
+
+
+def check_speech_detector(detector: Any, speech: Audio | None = None) -> None:
+    """Probabilities at the card's rate; little in silence; the same each time; much in speech, if a recording of some is given."""
+    import torch
+
+    card = detector.card
+    assert isinstance(card, cards.SpeechDetectorCard), f"card is {type(card).__name__}, expected SpeechDetectorCard"
+    silence = Audio(1e-4 * torch.randn(1, 3 * card.sample_rate_hz, generator=torch.Generator().manual_seed(0)), card.sample_rate_hz)
+    found = detector.probabilities(silence)
+    assert found.ndim == 1 and abs(len(found) - 3 * card.frame_rate_hz) <= 2, f"shape {tuple(found.shape)}, expected about {3 * card.frame_rate_hz:g} frames"
+    assert float(found.min()) >= 0 and float(found.max()) <= 1, "probabilities outside 0 to 1"
+    assert float(found.mean()) < 0.3, f"a share of {float(found.mean()):.2f} of silence is taken for speech"
+    if speech is not None:
+        clip = speech.mono().resample(card.sample_rate_hz)
+        heard = detector.probabilities(clip)
+        assert float(heard.mean()) > 0.5, f"a share of {float(heard.mean()):.2f} of speech is heard as such"
+        assert torch.equal(heard, detector.probabilities(clip)), "the same recording gives other probabilities the second time"
+
+
 def check_corpus(corpus: Any, split: str | None = None) -> None:
     """Utterances with unique ids, whose audio files exist and whose languages are on the card."""
     card = corpus.card

@@ -1,13 +1,18 @@
-"""Training, and what is trained on: train, ablate, instruct, prefer."""
+"""Training, and what is trained on: train, ablate, instruct, prefer, tune, adapt."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alm.api.errors import AlmError
 from alm.cli.common import app, load_model
+
+if TYPE_CHECKING:
+    from alm.api.types import Utterance
+    from alm.core.parts import Parts
 
 
 @app.command()
@@ -92,3 +97,55 @@ def prefer(
             found = core.prefer(pipeline, task, utterances, decoder, answers=answers, max_clips=max_clips, on_done=lambda count, running=running: progress.advance(running, count))
             count = write_lines(folder / f"preferences_{name}.jsonl", (preference.line() for preference in found))
             print(f"{name}: {count} pairs")
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument(help="A model or recipe that hears by a search with a language model.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. parts.language_model.weights=dir:FOLDER")] = None,
+    split: str = "dev",
+    manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, text, language, in place of a split.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Of the clips; all if not given.")] = "",
+) -> None:
+    """Find on held-out clips what a search's language model and words should weigh; prints the key=value to use."""
+    from alm.core.parts import Parts
+    from alm.train import tune as core
+
+    parts = Parts.of_model(model, overrides or ())
+    trials = core.tune(parts, _clips(parts, split, manifest, language), lambda trial: print(f"{trial.wer:6.2f} % WER  {' '.join(trial.overrides)}", flush=True))
+    print(f"best: {trials[-1].wer:.2f} % WER with\n{' '.join(trials[-1].overrides)}")
+
+
+@app.command()
+def adapt(
+    texts: Annotated[Path, typer.Argument(help="A file with a text of the domain on each line.")],
+    folder: Annotated[Path, typer.Argument(help="Where the adapted model is written.")],
+    model: Annotated[str, typer.Option("--model", help="A model or recipe that hears by a search.")] = "whisper-ctc",
+    language: Annotated[str, typer.Option("--language", help="Of the texts, and of the clips on which the words are counted.")] = "en",
+    order: Annotated[int, typer.Option(help="Of the n-gram.")] = 3,
+    dev: Annotated[str, typer.Option(help="Split, or manifest of JSON lines, on which the n-gram is weighed.")] = "dev",
+    test: Annotated[str, typer.Option(help="Split, or manifest of JSON lines, on which words are counted before and after.")] = "test",
+) -> None:
+    """Adapt a recognizer to a domain by text alone: an n-gram of its sentences, and the words that were wrong before and after."""
+    from alm.core.parts import Parts
+    from alm.train import adapt as core
+    from alm.train.ngram import read_lines
+
+    parts = Parts.of_model(model)
+    clips = {name: _clips(parts, "" if Path(name).is_file() else name, Path(name) if Path(name).is_file() else None, language) for name in (dev, test)}
+    found = core.adapt(parts, read_lines(texts), language, folder, order=order, dev=clips[dev], test=clips[test])
+    print(f"{found.texts} texts, {found.words} words; {' '.join(f'{name}={value:g}' for name, value in found.weights.items())}")
+    if found.before is not None:
+        print(f"WER on {len(clips[test])} clips: {found.before:.2f} % before, {found.after:.2f} % after")
+    print(folder)
+
+
+def _clips(parts: Parts, split: str, manifest: Path | None, language: str) -> list[Utterance]:
+    """Recordings with transcripts of a split or a manifest."""
+    from alm.api.manifests import utterances_from_lines
+
+    found = utterances_from_lines(manifest) if manifest else parts.utterances(split)
+    chosen = [u for u in found if u.audio is not None and u.text and language in ("", u.language)]
+    if not chosen:
+        raise AlmError(f"got {manifest or f'split {split!r}'} without a clip with a text{f' in {language}' if language else ''}", "recordings with transcripts", "name others")
+    return chosen

@@ -122,6 +122,29 @@ def register_decoders(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_searches(register: Callable[..., None]) -> None:
+    from alm.components.searches.cards import GREEDY_CARD, BeamOptions, beam_card
+
+    register("ctc-greedy", _late("searches.ctc", "load_greedy"), GREEDY_CARD)
+    register("ctc-beam", _late("searches.ctc", "load_beam"), beam_card, BeamOptions)
+
+
+@hookimpl
+def register_language_models(register: Callable[..., None]) -> None:
+    from alm.components.language_models.cards import HfLanguageModelOptions, NgramOptions, hf_language_model_card, ngram_card
+
+    register("ngram", _late("language_models.ngram", "load_ngram"), ngram_card, NgramOptions)
+    register("hf", _late("language_models.causal", "load_causal"), hf_language_model_card, HfLanguageModelOptions)
+
+
+@hookimpl
+def register_rescorers(register: Callable[..., None]) -> None:
+    from alm.components.rescorers.cards import BertRescorerOptions, bert_rescorer_card
+
+    register("bert", _late("rescorers.bert", "load_rescorer"), bert_rescorer_card, BertRescorerOptions)
+
+
+@hookimpl
 def register_corpora(register: Callable[..., None]) -> None:
     from alm.components.corpora.benchmarks import CARD, READERS, BenchmarkOptions, load_benchmark
     from alm.components.corpora.manifests import CutsOptions, PairsOptions, cuts_card, load_cuts, load_pairs, pairs_card

@@ -86,10 +86,10 @@ def word_marks(log_probs: Tensor, words: Many[str], classes: Many[list[int]], fr
         pieces = list(islice(spans, len(numbers)))
         if pieces:
             heard.append((word, pieces[0].start / frame_rate_hz, pieces[-1].end / frame_rate_hz))
-    return _stretched(heard, len(log_probs) / frame_rate_hz)
+    return stretched(heard, len(log_probs) / frame_rate_hz)
 
 
-def _stretched(heard: list[tuple[str, float, float]], end_s: float) -> Marks:
+def stretched(heard: list[tuple[str, float, float]], end_s: float) -> Marks:
     """Each word from before it is heard up to the next one, or into the pause behind it."""
     starts = [max(0.0, start - LEAD_S) for _, start, _ in heard]
     marks = []

@@ -84,7 +84,7 @@ def heard(model: LoadedModel, requests: Many[Request], samples: Many[Sample]) ->
         for segment in sample.segments():
             if isinstance(segment.content, AudioFile | MediaFile):
                 given[form_of(segment, request)].append(request.content if segment.content.path == GIVEN else request.other)
-    sounds = {form: iter(model.hear_all([_opened(recording) for recording in recordings], form)) for form, recordings in given.items()}
+    sounds = {form: iter(model.hear_all([opened(recording) for recording in recordings], form)) for form, recordings in given.items()}
 
     def hear(request: Request) -> Callable[[Segment], list[Segment]]:
         def filled(segment: Segment) -> list[Segment]:
@@ -112,7 +112,7 @@ def check_content(request: Request, card: TaskCard) -> None:
         raise AlmError(*NO_WORD)
 
 
-def _opened(recording: Any) -> Any:
+def opened(recording: Any) -> Any:
     """A recording or another medium as its encoder takes it."""
     if isinstance(recording, MediaFile):
         return recording.path

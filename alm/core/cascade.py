@@ -1,4 +1,5 @@
-"""Recognizer -> language model of text -> synthesizer, behind the calls of a Pipeline: what an end-to-end model is compared with.
+"""Recognizer -> language model of text -> synthesizer, behind the calls of a Pipeline: what an end-to-end model is compared with. A recognizer is
+a part, or an encoder with a search over what it hears (core.recognition); by itself it is a pipeline that transcribes.
 
 A task's card says which steps it takes: what is heard is read, a transcript is that, a translation or an answer is the language model's (or the
 recognizer's, where it translates), and what is to be spoken is read aloud. The language model sees text alone; what a voice tells beside its
@@ -16,77 +17,111 @@ from typing import Any
 
 import torch
 
-from alm.api.cards import TaskCard
+from alm.api.cards import RecognizerCard, TaskCard
 from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Utterance
-from alm.core.asked import GIVEN_SOUND, check_content
-from alm.core.audio import read_audio
+from alm.core.asked import GIVEN_SOUND, check_content, opened
 from alm.core.config import CASCADE
 from alm.core.parts import load_task
-from alm.core.pipeline import Pipeline
+from alm.core.pipeline import Pipeline, size_of
+from alm.core.recognition import SearchRecognizer
 from alm.core.results import Piece, Request, Result
 from alm.core.voice import Clock
 
+AT_ONCE = 32  # recordings that are read together
 CLAUSE_END = re.compile(r"[.!?;:,]\s|[。！？，]")  # where a text that is still being written can be read aloud so far
 MIN_CLAUSE = 12  # characters
 
 
 class Cascade(Pipeline):
-    """See the module. Made from a recipe with `parts.recognizer` or `parts.synthesizer`; nothing of it is trained together."""
+    """See the module. Made from a recipe with `parts.recognizer`, `parts.search` or `parts.synthesizer`; nothing of it is trained together."""
 
     @cached_property
     def recognizer(self) -> Any:
-        return self.parts.load("recognizer")
+        return SearchRecognizer(self.parts) if self.recipe.searches else self.parts.load("recognizer")
 
     @cached_property
     def synthesizer(self) -> Any:
         return self.parts.load("synthesizer")
 
     def warm_up(self) -> None:
-        for kind in ("model", "prompt", "decoder", *(kind for kind in CASCADE if self.parts.has(kind))):
+        for kind in (*(("model", "prompt", "decoder") if self.parts.has("backbone") else ()), *(kind for kind in CASCADE if self.parts.has(kind))):
             getattr(self, kind)
+        if self.recipe.searches:
+            self.recognizer.warm_up()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Those of its tasks, or that the recognizer hears."""
         named = {language for task in self.recipe.data.tasks for language in (*task.source, *task.target)}
-        return tuple(sorted(named)) or (self.parts.card("recognizer").languages if self.parts.has("recognizer") else self.parts.card("prompt").languages)
+        return tuple(sorted(named)) or (self.recognizer_card.languages if self.hears else self.parts.card("prompt").languages)
+
+    @property
+    def hears(self) -> bool:
+        return self.recipe.searches or self.parts.has("recognizer")
+
+    @property
+    def recognizer_card(self) -> RecognizerCard:
+        return self.recognizer.card if self.recipe.searches else self.parts.card("recognizer")
 
     def run_batch(self, requests: Many[Request], *, decoder: Any = None, seed: int = 0, on_done: Callable[[int], None] | None = None) -> list[Result]:
-        results = []
+        """Recordings are read in batches, those of a language together; all else follows one request at a time."""
         for request in requests:
-            results.append(self._whole(request, decoder, seed))
-            if on_done:
-                on_done(1)
-        return results
+            self._check_request(request)
+        results: dict[int, Result] = {}
+        order = sorted(range(len(requests)), key=lambda index: (requests[index].source, size_of(requests[index])))
+        for start in range(0, len(order), AT_ONCE):
+            chosen = order[start : start + AT_ONCE]
+            clock = Clock("recognize")
+            heard = self._heard([requests[index] for index in chosen])
+            clock.spent("recognize")
+            for index, text in zip(chosen, heard, strict=True):
+                pieces = list(self._answered(requests[index], text, clock.seconds["recognize"] / len(chosen), decoder, seed))
+                result = pieces[-1].result
+                assert result is not None
+                results[index] = result
+                if on_done:
+                    on_done(1)
+        return [results[index] for index in range(len(requests))]
 
-    def _whole(self, request: Request, decoder: Any, seed: int) -> Result:
-        pieces = list(self._pieces(request, decoder, seed))
-        result = pieces[-1].result
-        assert result is not None
-        return result
+    def _heard(self, requests: Many[Request]) -> list[str]:
+        """What is said in the recordings, or the texts as they stand."""
+        texts = [request.content if isinstance(request.content, str) else "" for request in requests]
+        for language in dict.fromkeys(request.source for request in requests):
+            spoken = [index for index, request in enumerate(requests) if request.source == language and not isinstance(request.content, str)]
+            if spoken:
+                for index, text in zip(spoken, self.recognizer.read([opened(requests[index].content) for index in spoken], language), strict=True):
+                    texts[index] = text
+        return texts
 
     def _pieces(self, request: Request, decoder: Any, seed: int, first_units: int = 0, chunk_units: int = 0) -> Iterator[Piece]:
-        """One request, step by step: a text that is spoken is read aloud clause by clause, while the language model writes on. There are no
-        units to count."""
-        card = load_task(self.parts.found, request.task).card
-        self.task_config(request.task)
-        self._check_request(request, card)
-        clock, said, segments, clips = Clock("recognize", "write", "speak"), dict[str, str](), list[Segment](), list[Audio]()
-        audio = read_audio(request.content) if isinstance(request.content, AudioFile) else request.content
-        heard = self.recognizer.read([audio], request.source)[0] if card.reads == "audio" else str(request.content)
+        """One request, step by step. There are no units to count."""
+        self._check_request(request)
+        clock = Clock("recognize")
+        (heard,) = self._heard([request])
         clock.spent("recognize")
-        said["source"] = heard
+        yield from self._answered(request, heard, clock.seconds["recognize"], decoder, seed)
+
+    def _answered(self, request: Request, heard: str, heard_s: float, decoder: Any, seed: int) -> Iterator[Piece]:
+        """What follows when a recording was read: a text that is spoken is read aloud clause by clause, while the language model writes on.
+
+        Args:
+            heard_s: how long that took.
+        """
+        card = load_task(self.parts.found, request.task).card
+        clock, said, segments, clips = Clock("recognize", "write", "speak"), {"source": heard}, list[Segment](), list[Audio]()
+        clock.seconds["recognize"] = heard_s
         emitted: tuple[int, ...] = ()
         asked = self._sample(request, heard)
-        prompt = self.prompt.prompt(asked, self.model.vocabulary) if self._needs_writing(card) else None
+        writes = self._needs_writing(card) and not self._translates(request, card)
+        prompt = self.prompt.prompt(asked, self.model.vocabulary) if writes else None
         for index, (piece, emit) in enumerate(zip(card.outputs, asked.emits, strict=True)):
             speaks, side = piece.modality == "audio", piece.side if piece.kind in ("text", "audio") else ""
             read = 0  # characters of the text that were read aloud
             if side in said:
                 text = said[side]
-            elif side == "target" and card.reads == "audio" and card.translates and request.target in self.parts.card("recognizer").translates_into:
-                text = self.recognizer.read([audio], request.source, "translate")[0]
+            elif side == "target" and self._translates(request, card):
+                text = self.recognizer.read([opened(request.content)], request.source, "translate")[0]
                 clock.spent("recognize")
             else:
                 text = ""
@@ -113,20 +148,30 @@ class Cascade(Pipeline):
         result = Result(request, tuple(segments), Audio.join(clips) if clips else None, shown, emitted, shown.spans, dict(clock.seconds))
         yield Piece(seconds=dict(clock.seconds), result=result)
 
-    def _check_request(self, request: Request, card: TaskCard) -> None:
+    def _check_request(self, request: Request) -> None:
         """
         Raises:
             AlmError: a part that the recipe has not, a language that a part does not know, or what `Pipeline.run` refuses.
         """
+        card = load_task(self.parts.found, request.task).card
+        self.task_config(request.task)
         check_content(request, card)
-        for kind, needed in (("recognizer", card.reads == "audio"), ("synthesizer", any(piece.modality == "audio" for piece in card.outputs))):
-            if needed and not self.parts.has(kind):
+        for kind, needed, there in (
+            ("recognizer", card.reads == "audio", self.hears),
+            ("synthesizer", any(piece.modality == "audio" for piece in card.outputs), self.parts.has("synthesizer")),
+            ("backbone", self._needs_writing(card) and not self._translates(request, card), self.parts.has("backbone")),
+        ):
+            if needed and not there:
                 raise AlmError(f"got task {request.task} for a cascade without {kind}", f"parts.{kind}", "add one to the recipe, or choose another task")
         for piece in card.inputs:
             if piece.kind not in ("text", "audio", "label"):
                 raise AlmError(f"got task {request.task}, which is given {piece}", "text, one recording and labels, which a cascade can hand on", "choose another task")
         if request.prosody.changes() or isinstance(request.speaker, Audio):
             raise AlmError("got another prosody or a recording of a voice for a cascade", "a speaker by name", "leave it out")
+
+    def _translates(self, request: Request, card: TaskCard) -> bool:
+        """Whether the recognizer itself writes what is wanted in another language."""
+        return card.reads == "audio" and card.translates and self.hears and request.target in self.recognizer_card.translates_into
 
     def _needs_writing(self, card: TaskCard) -> bool:
         return any(piece.kind not in ("text", "audio") or piece.side == "target" for piece in card.outputs)

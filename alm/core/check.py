@@ -21,16 +21,18 @@ NEEDS = {
     "ctc": ("encoder",),
     "kmeans": ("tokenizer",),
     "bpe": (),
+    "ngram": ("language_model",),
     "vocoder": ("tokenizer", "vocoder"),
     "unit-labels": ("tokenizer", "unit_decoder"),
     "best-rq": (),
     "hubert": ("tokenizer",),
     "wav2vec2": (),
     "encoder-ctc": ("encoder",),
+    "rescore": ("encoder", "search", "rescorer"),
 }
 AUDIO_FORMS = ("units", "features", "both")
-AT_ONCE = ("kmeans", "bpe")  # objectives that fit in one go and need no limit
-TRAINS = {"ctc": "encoder", "encoder-ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder"}
+AT_ONCE = ("kmeans", "bpe", "ngram")  # objectives that fit in one go and need no limit
+TRAINS = {"ctc": "encoder", "encoder-ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder", "ngram": "language_model", "rescore": "rescorer"}
 
 
 def check_recipe(parts: Parts) -> list[Problem]:
@@ -85,7 +87,9 @@ def _parts_fit(parts: Parts) -> Iterator[Problem]:
             if not parts.awaits_network(kind):
                 yield error.got, error.wanted, error.fix
     objective = recipe.train.objective
-    for kind in NEEDS[objective]:
+    if recipe.searches:
+        yield from _search_fits(parts, cards)
+    for kind in () if recipe.is_cascade and "backbone" not in recipe.parts else NEEDS[objective]:
         if kind not in recipe.parts:
             yield f"recipe {recipe.name!r} of objective {objective} has no {kind}", f"parts.{kind}", f"add `{kind}: {{use: NAME}}` under parts"
     trained = TRAINS.get(objective)
@@ -136,8 +140,28 @@ def _start_fits(parts: Parts, cards: dict[str, Any]) -> Iterator[Problem]:
             )
 
 
+def _search_fits(parts: Parts, cards: dict[str, Any]) -> Iterator[Problem]:
+    """What a search is to read is posteriors; or objectives that train their CTC head make them."""
+    recipe = parts.recipe
+    encoder = cards.get("encoder")
+    if "encoder" not in recipe.parts:
+        yield f"recipe {recipe.name!r} has a search and no encoder", "parts.encoder", "add `encoder: {use: NAME}` under parts"
+    elif encoder is not None and not encoder.posteriors and not parts.awaits_run("encoder") and recipe.train.objective not in ("ctc", "encoder-ctc"):
+        yield (
+            f"got encoder {recipe.parts['encoder'].use!r} for a search, which hears no labels",
+            "posteriors of a CTC head",
+            "set `output: posteriors` and an adapter or a head, or train one by objective ctc or encoder-ctc",
+        )
+    if "language_model" in recipe.parts and "search" in cards and not cards["search"].fuses:
+        yield f"got a language model for search {recipe.parts['search'].use!r}, which asks none", "search: {use: ctc-beam}", "choose it, or leave language_model out"
+    if "rescorer" in recipe.parts and "search" in cards and cards["search"].readings < 2:
+        yield f"got a rescorer for search {recipe.parts['search'].use!r}, which gives one reading", "several to choose from", "set parts.search.readings, for instance to 8"
+    if "recognizer" in recipe.parts:
+        yield "got a search beside a recognizer", "one of them", "leave one out"
+
+
 def _cascade_fits(parts: Parts, task: TaskConfig, card: Any, cards: dict[str, Any]) -> Iterator[Problem]:
-    if card.reads == "audio" and not parts.has("recognizer"):
+    if card.reads == "audio" and not (parts.has("recognizer") or parts.recipe.searches):
         yield f"task {task.use!r} hears", "parts.recognizer", "add `recognizer: {use: whisper}` under parts"
     if any(piece.modality == "audio" for piece in card.outputs) and not parts.has("synthesizer"):
         yield f"task {task.use!r} speaks", "parts.synthesizer", "add `synthesizer: {use: NAME}` under parts"
@@ -219,7 +243,7 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         yield error.got, error.wanted, error.fix
         return
     prompt = cards.get("prompt")
-    if parts.recipe.is_cascade:
+    if parts.recipe.is_cascade or parts.recipe.searches:
         yield from _cascade_fits(parts, task, card, cards)
         return
     if prompt is not None:

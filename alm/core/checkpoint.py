@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from alm.api.errors import AlmError
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model
 from alm.core.catalogue import modalities
-from alm.core.config import PartConfig, RecipeConfig, to_yaml
+from alm.core.config import PartConfig, RecipeConfig, TaskConfig, TrainConfig, to_yaml
 from alm.core.parts import Parts
 from alm.core.plugins import Registry
 
@@ -50,6 +51,20 @@ def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> 
     copied = {kind: _with_copied_sources(kind, part, parts, folder, starts) for kind, part in kept.items()}
     train = dataclasses.replace(parts.recipe.train, init="")  # where training started is not there on another machine
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
+
+
+def save_recognizer(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, str]]) -> None:
+    """The recipe of a model that transcribes by a search, with copies of every `dir:` and `run:` source of its parts.
+
+    Args:
+        made: options of parts that name what is in the folder already.
+    """
+    copied = {}
+    for kind, part in parts.recipe.parts.items():
+        others = PartConfig(part.use, {key: value for key, value in part.options.items() if key not in made.get(kind, {})})
+        copied[kind] = PartConfig(part.use, {**_with_copied_sources(kind, others, parts, folder, ()).options, **made.get(kind, {})})
+    data = dataclasses.replace(parts.recipe.data, tasks=parts.recipe.data.tasks or (TaskConfig("ASR"),))
+    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, data=data, train=TrainConfig())))
 
 
 def _beside_the_backbone(model: Model) -> dict[str, nn.Module]:

@@ -42,7 +42,8 @@ class LoadedModel:
         problems = check_model(self.parts)
         if problems:
             raise AlmError(*problems[0])
-        if self.folder is None and not (self.parts.has("backbone") and self.parts.card("backbone").pretrained):
+        stands = self.parts.card("backbone").pretrained if self.parts.has("backbone") else self.recipe.is_cascade
+        if self.folder is None and not stands:
             raise AlmError(f"got recipe {self.recipe.name!r}, which is still to be trained", "a trained model", f"run: alm train {source}; then name its `final` folder")
 
     @cached_property

@@ -34,4 +34,5 @@ def load(name: str, overrides: Many[str] = ()) -> Pipeline:
 
 
 def _open(source: Path, overrides: Many[str]) -> Pipeline:
-    return (Cascade if load_recipe(str(source), overrides).is_cascade else Pipeline)(source, None, overrides)
+    recipe = load_recipe(str(source), overrides)
+    return (Cascade if recipe.is_cascade or recipe.searches else Pipeline)(source, None, overrides)

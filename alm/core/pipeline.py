@@ -69,7 +69,7 @@ class Pipeline(LoadedModel):
         parts = [(index, part) for index, request in enumerate(requests) for part in clauses_of(self, request)]
         wanted = [asked(self, part) for _, part in parts]
         left = Counter(index for index, _ in parts)
-        order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, _size(parts[i][1])))
+        order = sorted(range(len(parts)), key=lambda i: (parts[i][1].task, size_of(parts[i][1])))
         results: dict[int, Result] = {}
         for start in range(0, len(order), MAX_BATCH):
             chosen = order[start : start + MAX_BATCH]
@@ -300,7 +300,7 @@ class Pipeline(LoadedModel):
         return results
 
 
-def _size(request: Request) -> float:
+def size_of(request: Request) -> float:
     """Characters, or seconds."""
     if isinstance(request.content, str):
         return len(request.content)

@@ -30,6 +30,10 @@ KINDS = {  # what a recipe calls a part -> the hook that registers it
     "recognizer": "register_recognizers",
     "synthesizer": "register_synthesizers",
     "decoder": "register_decoders",
+    "search": "register_searches",
+    "language_model": "register_language_models",
+    "rescorer": "register_rescorers",
+    "speech_detector": "register_speech_detectors",
     "corpus": "register_corpora",
     "metric": "register_metrics",
 }

@@ -31,6 +31,7 @@ from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHe
 from alm.core.assemble import text_pieces
 from alm.core.audio import prepare, read_at, read_audio
 from alm.core.cache import Cache, cached
+from alm.core.checkpoint import save_recognizer
 from alm.core.parts import Parts
 from alm.train.data import loader
 from alm.train.optimize import optimizer_of, progress
@@ -95,9 +96,10 @@ class Clip:
 class AdapterTraining(pl.LightningModule):
     """Adapter, CTC head and mel head."""
 
-    def __init__(self, labels: Labels, speakers: int, feature_size: int, mel_size: int, output_size: int, frame_rate_hz: float, options: CtcOptions, train: Any) -> None:
+    def __init__(self, labels: Labels, speakers: int, feature_size: int, mel_size: int, output_size: int, frame_rate_hz: float, options: CtcOptions, parts: Parts) -> None:
         super().__init__()
-        self.labels, self.options, self.train_config = labels, options, train
+        train = parts.recipe.train
+        self.labels, self.options, self.train_config, self.parts = labels, options, train, parts
         self.adapter = Adapter(feature_size, options.hidden_size, output_size, options.blocks, train.dropout)
         self.head = CtcHead(output_size, labels.names, max(1, round(CTC_OUTPUTS_PER_S / frame_rate_hz)))
         self.masks_per_frame = options.masks_per_s / frame_rate_hz
@@ -165,11 +167,14 @@ class AdapterTraining(pl.LightningModule):
         return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
-        """adapter.safetensors and ctc.safetensors for the encoder, and the mel head beside them for a later run."""
+        """adapter.safetensors and ctc.safetensors for the encoder, and the mel head beside them for a later run; with a search, a model that
+        transcribes."""
         save_adapter(self.adapter, folder)
         save_head(self.head, folder / CTC_FILE)
         rest = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith(("adapter.", "head."))}
         save_file(rest, folder / MEL_FILE)
+        if self.parts.recipe.searches:
+            save_recognizer(folder, self.parts, {"encoder": {"adapter": "dir:.", "output": "posteriors"}})
 
     def load_part(self, folder: Path) -> None:
         """Starts from an earlier adapter of the same size; the CTC head starts anew where its labels are others, the mel head
@@ -210,7 +215,7 @@ def build(parts: Parts, options: CtcOptions, track: Any) -> tuple[AdapterTrainin
         raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
     output_size = config.part("encoder").options.get("adapter_size", 64)
     sizes = train[0].features.shape[1], train[0].mel.shape[1], output_size
-    module = AdapterTraining(labels, len(speaker_ids), *sizes, encoder.card.frame_rate_hz, options, config.train)
+    module = AdapterTraining(labels, len(speaker_ids), *sizes, encoder.card.frame_rate_hz, options, parts)
     module.fit_statistics(train)
     size = config.data.batch_positions
     return (

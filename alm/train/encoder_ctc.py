@@ -25,12 +25,15 @@ from alm.components.encoders.cards import CTC_FILE
 from alm.components.encoders.frames import WINDOW_S
 from alm.components.nets import CTC_OUTPUTS_PER_S, CtcHead
 from alm.core.audio import duration_of, prepare, read_audio
+from alm.core.checkpoint import save_recognizer
 from alm.core.parts import Parts
 from alm.train.ctc import Labels, make_labels
 from alm.train.data import loader
 from alm.train.optimize import optimizer_of, progress
 from alm.train.options import EncoderCtcOptions
 from alm.train.pretraining import SHORTEST_S, span_mask
+
+MEL_FRAMES_PER_S = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +53,17 @@ class EncoderCtc(pl.LightningModule):
         network: a FrameNetwork whose `model` is trained.
     """
 
-    def __init__(self, network: Any, labels: Labels, frame_rate_hz: float, options: EncoderCtcOptions, train: Any) -> None:
+    def __init__(self, network: Any, labels: Labels, frame_rate_hz: float, options: EncoderCtcOptions, parts: Parts) -> None:
         super().__init__()
-        self.network, self.labels, self.options, self.train_config = network, labels, options, train
+        self.network, self.labels, self.options, self.train_config, self.parts = network, labels, options, parts.recipe.train, parts
         self.model = network.model.requires_grad_(True)
         self.model.config.layerdrop = 0.0  # a layer that is dropped gives no state to take
+        layers = self.model.layers if hasattr(self.model, "layers") else self.model.encoder.layers
+        if options.frozen_layers:
+            self.model.requires_grad_(False)
+            layers[options.frozen_layers :].requires_grad_(True)
+        if hasattr(network, "normed"):
+            network.normed = True  # as the head reads it afterwards
         self.convolutions = getattr(network, "convolutions", None)
         if self.convolutions is not None:
             self.convolutions.requires_grad_(True)
@@ -63,7 +72,8 @@ class EncoderCtc(pl.LightningModule):
 
     def losses(self, batch: Spoken) -> tuple[Tensor, Tensor, Tensor]:
         """The CTC loss, log-probabilities [B, F x outputs, classes] and the mask of real frames [B, F]."""
-        states, mask = pad_frames(self.network.frames(batch.windows))
+        windows = [spec_augmented(window, self.options) for window in batch.windows] if self.training else batch.windows
+        states, mask = pad_frames(self.network.frames(windows))
         if self.training and self.options.mask_probability:
             hidden = span_mask(mask.sum(1).tolist(), self.options.mask_probability, self.options.mask_frames, torch.Generator().manual_seed(self.global_step))
             states = states.masked_fill(hidden.to(states.device)[..., None], 0.0)
@@ -88,20 +98,38 @@ class EncoderCtc(pl.LightningModule):
         return sum(len(row) for row in batch.labels)
 
     def transfer_batch_to_device(self, batch: Spoken, device: Any, _: int) -> Spoken:
-        self.network.device = device  # where its `frames` takes the windows
-        return batch
+        return batch  # the network's `frames` takes the windows where they are needed
 
     def configure_optimizers(self) -> Any:
         return optimizer_of(self.named_parameters(), self.train_config, lambda: progress(self))
 
     def save_part(self, folder: Path) -> None:
-        """A transformers checkpoint folder, and the head beside it for a later run."""
+        """A transformers checkpoint folder, and the head beside it for a later run; with a search, a model that transcribes."""
         self.network.save(folder)
         save_head(self.head, folder / CTC_FILE)
+        if self.parts.recipe.searches:
+            save_recognizer(folder, self.parts, {"encoder": {"weights": "dir:.", "head": "dir:.", "output": "posteriors"}})
 
     def load_part(self, folder: Path) -> None:
         """The head of an earlier run; the encoder starts from its own weights."""
         self.head.load_state_dict(load_file(folder / CTC_FILE))
+
+
+def spec_augmented(window: Tensor, options: EncoderCtcOptions) -> Tensor:
+    """Log-mel frames [N, M] of which stretches of time and of frequency are the mean (SpecAugment, arXiv 1904.08779); samples as they are."""
+    if window.dim() != 2 or not (options.time_masks_per_s or options.frequency_masks):
+        return window
+    window, mean = window.clone(), window.mean()
+    frames, bands = window.shape
+    for _ in range(round(options.time_masks_per_s * frames / MEL_FRAMES_PER_S)):
+        width = int(torch.randint(0, options.time_mask_frames + 1, ()))
+        start = int(torch.randint(0, max(1, frames - width), ()))
+        window[start : start + width] = mean
+    for _ in range(options.frequency_masks):
+        width = int(torch.randint(0, options.frequency_mask_bands + 1, ()))
+        start = int(torch.randint(0, max(1, bands - width), ()))
+        window[:, start : start + width] = mean
+    return window
 
 
 def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[EncoderCtc, Any, Any]:
@@ -114,13 +142,14 @@ def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[Encoder
     network = encoder.network
     splits: dict[str, list[tuple[Any, str]]] = {}
     for split in ("train", config.data.validation_split):
-        spoken = [u for u in parts.utterances(split) if u.audio is not None and u.text and SHORTEST_S <= duration_of(u.audio) <= WINDOW_S]
-        worded = [(u, normalize_text(u.text, u.language, accents=config.data.accents)) for u in spoken]
-        splits[split] = [(u, text) for u, text in worded if text]
+        found = [(u, repeat if split == "train" else 1) for u, repeat in parts.repeated_utterances(split)]
+        spoken = [(u, repeat) for u, repeat in found if u.audio is not None and u.text and SHORTEST_S <= duration_of(u.audio) <= WINDOW_S]
+        worded = [(u, normalize_text(u.text, u.language, accents=config.data.accents), repeat) for u, repeat in spoken]
+        splits[split] = [(u, text) for u, text, repeat in worded if text for _ in range(repeat)]
     if not splits["train"]:
         raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
     labels = make_labels(parts, options.text_tokenizer, [text for _, text in splits["train"]])
-    module = EncoderCtc(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, config.train)
+    module = EncoderCtc(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, parts)
 
     def make(item: tuple[Any, str]) -> tuple[Tensor, list[int], str, str]:
         utterance, text = item

@@ -131,11 +131,19 @@ class EncoderCtcOptions:
     Attributes:
         text_tokenizer: weight source of a text tokenizer whose pieces are the labels; "" takes characters.
         mask_probability, mask_frames: spans of the encoder's frames that the head does not see, as in pretraining; 0 hides none.
+        time_masks_per_s, time_mask_frames, frequency_masks, frequency_mask_bands: SpecAugment of what a network reads as log-mel frames: how many
+            stretches of time and of frequency are hidden, and how long they are at most.
+        frozen_layers: so many layers from below rest, and what comes before them.
     """
 
     text_tokenizer: str = ""
     mask_probability: float = 0.0
     mask_frames: int = 5
+    time_masks_per_s: float = 0.0
+    time_mask_frames: int = 30
+    frequency_masks: int = 0
+    frequency_mask_bands: int = 15
+    frozen_layers: int = 0
 
 
 @dataclass(frozen=True)
@@ -309,6 +317,33 @@ class VocoderOptions:
     ema: float = 0.999
 
 
+@dataclass(frozen=True)
+class RescoreOptions:
+    """`train.options` of objective rescore.
+
+    Attributes:
+        ranking_weight: of the ranking loss of pairs, beside the expected number of wrong words.
+        least_snr_db, most_snr_db: of the noise with which training clips are heard.
+    """
+
+    ranking_weight: float = 0.5
+    least_snr_db: float = 0.0
+    most_snr_db: float = 20.0
+
+
+@dataclass(frozen=True)
+class NgramFitOptions:
+    """`train.options` of objective ngram.
+
+    Attributes:
+        texts: a file with a text a line, beside the corpora's transcripts; "" for none.
+        language: of its texts, by whose rules they are spelt.
+    """
+
+    texts: str = ""
+    language: str = "en"
+
+
 OPTIONS: dict[str, type] = {
     "best-rq": BestRqOptions,
     "bpe": BpeOptions,
@@ -320,6 +355,8 @@ OPTIONS: dict[str, type] = {
     "kmeans": KmeansOptions,
     "lm": LmOptions,
     "masked-lm": MaskedLmOptions,
+    "ngram": NgramFitOptions,
+    "rescore": RescoreOptions,
     "unit-labels": UnitLabelsOptions,
     "vocoder": VocoderOptions,
     "wav2vec2": Wav2Vec2Options,

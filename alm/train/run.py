@@ -201,7 +201,13 @@ def _bpe(parts: Parts, target: Path, track: Track) -> None:
     fit_text_tokenizer(parts, training_options(parts.recipe), target)
 
 
-FITTERS = {"kmeans": _kmeans, "bpe": _bpe}  # objectives that fit in one go, without a training loop
+def _ngram(parts: Parts, target: Path, track: Track) -> None:
+    from alm.train.ngram import fit_ngram
+
+    fit_ngram(parts, training_options(parts.recipe), target)
+
+
+FITTERS = {"kmeans": _kmeans, "bpe": _bpe, "ngram": _ngram}  # objectives that fit in one go, without a training loop
 
 
 def _finish(folder: Path, recipe: RecipeConfig, save: Callable[[Path], Any]) -> Path:

@@ -43,7 +43,9 @@ class FrameOptions:
         adapter_size: output size of the adapter.
         merge: "ctc" merges frames that the adapter's CTC head hears as one label, and drops those it hears as none; the
             card then gives the rate before. "" keeps every frame.
-        output: "adapter", or "posteriors" of the adapter's CTC head over its labels and the blank.
+        head: weight source of a CTC head on the network's own features, as objective encoder-ctc leaves it, or of a transformers checkpoint
+            with one (Wav2Vec2ForCTC, HubertForCTC); "" for none, or for the adapter's.
+        output: "adapter", or "posteriors" of the CTC head over its labels and the blank.
         projector: "stack-mlp" joins `stack` frames and maps them by an MLP; "linear" is one layer; "pool-linear" averages
             `stack` frames, then norm and one layer, with a learned begin and end around them (Qwen-Audio, arXiv 2311.07919);
             "mixture" mixes the backbone's own text rows by posteriors over pieces of its text tokenizer (LegoSLM, arXiv
@@ -64,6 +66,7 @@ class FrameOptions:
     projector: str = "stack-mlp"
     stack: int = 1
     stamps: bool = False
+    head: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,27 +173,34 @@ def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> Enc
         raise AlmError(f"got projector 'mixture' of {options.stack} frames together", "single ones", "set stack: 1")
     if options.stamps and (options.projector != "mixture" or options.output != "adapter"):
         raise AlmError("got stamps: true for a projector that reads none", "projector: mixture and output: adapter", "set them")
+    if options.head and (options.adapter or options.output != "posteriors"):
+        raise AlmError("got a CTC head on the network's own features beside an adapter, or for other output", "output: posteriors and no adapter", "set them, or leave head out")
+    if options.head and (len(options.layers) > 1 or options.stride > 1):
+        raise AlmError(f"got layers {list(options.layers)} and stride {options.stride} for a CTC head on the network's own features", "one layer, stride 1", "set layers: [N]")
     if isinstance(options, WhisperOptions) and options.live:
         return _live_card(options, sizes)
     size = options.adapter_size + options.stamps if options.adapter else sizes.width * len(options.layers)
     mixes = options.projector == "mixture" and bool(options.adapter)  # none while the adapter's run is still to be made
-    classes = ctc_classes(options, context) if mixes or options.output == "posteriors" and options.adapter else 0
-    if options.output == "posteriors" and options.adapter:
+    scored = options.output == "posteriors" and bool(options.adapter or options.head)
+    classes, outputs = ctc_classes(options, context) if mixes or scored else (0, 1)
+    if scored:
         size = classes
     bare = [source_identity(options.weights, context), options.layers, options.stride]
     adapted = [adapter_fingerprint(options, context), options.merge, options.output] if options.adapter else []
+    adapted += [source_identity(options.head, context)] if options.head else []
     stamps = ["stamps"] if options.stamps else []
     return EncoderCard(
         sample_rate_hz=SAMPLE_RATE_HZ,
-        frame_rate_hz=sizes.frame_rate_hz / options.stride,
+        frame_rate_hz=sizes.frame_rate_hz / options.stride * (outputs if scored else 1),
         feature_size=size,
+        posteriors=scored,
         frames_per_slot=options.stack,
         extra_slots=2 if options.projector == "pool-linear" else 0,
         needs_padding_mask=sizes.needs_mask,
         merges_frames=bool(options.merge),
         text_labels=classes - 1 if mixes else 0,
         fingerprint=_digest([*bare, *adapted, *stamps]),
-        refines=_digest(bare) if options.adapter else "",
+        refines=_digest(bare) if adapted else "",
         trainable=("ctc", *kind.trainable),
         licence=sizes.licence,
         source=sizes.source,
@@ -240,13 +250,35 @@ def adapter_fingerprint(options: FrameOptions, context: LoadContext) -> str:
 
 
 def uses_head(options: FrameOptions) -> bool:
-    """Whether the adapter's CTC head takes part in what the encoder gives, or in what its projector makes of it."""
-    return bool(options.adapter) and (bool(options.merge) or options.output == "posteriors" or options.projector == "mixture")
+    """Whether a CTC head takes part in what the encoder gives, or in what its projector makes of it."""
+    return bool(options.head) or bool(options.adapter) and (bool(options.merge) or options.output == "posteriors" or options.projector == "mixture")
 
 
-def ctc_classes(options: FrameOptions, context: LoadContext) -> int:
-    """Labels and the blank, read from the header of the head's file."""
-    return len(json.loads(header_notes(adapter_file(options, context, CTC_FILE))["labels"])) + 1
+def ctc_classes(options: FrameOptions, context: LoadContext) -> tuple[int, int]:
+    """Labels and the blank, and how often a frame is labelled, read from the header of the head's file."""
+    if options.head and not head_file(options, context).is_file():
+        return len(ctc_vocabulary(context.folders(options.head)[0])), 1
+    notes = header_notes(head_file(options, context) if options.head else adapter_file(options, context, CTC_FILE))
+    return len(json.loads(notes["labels"])) + 1, int(notes["outputs_per_frame"])
+
+
+def head_file(options: FrameOptions, context: LoadContext) -> Path:
+    """Where alm leaves the head of a network; a transformers checkpoint has none there."""
+    return context.folders(options.head)[0] / CTC_FILE
+
+
+def ctc_vocabulary(folder: Path) -> dict[str, int]:
+    """The labels of a transformers checkpoint with a CTC head, by their rows; one of them is the blank.
+
+    Raises:
+        AlmError: a folder without vocab.json.
+    """
+    path = folder / "vocab.json"
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    if not isinstance(content, dict) or not content:
+        raise AlmError(f"got CTC head {folder}, which has neither {CTC_FILE} nor vocab.json", "a folder with a trained CTC head", "save the processor beside the model")
+    content = next(iter(content.values())) if all(isinstance(value, dict) for value in content.values()) else content  # MMS: by language
+    return {str(name): int(row) for name, row in content.items()}
 
 
 def adapter_file(options: FrameOptions, context: LoadContext, name: str = ADAPTER_FILE) -> Path:
@@ -339,7 +371,7 @@ def mel_stack(config: dict[str, Any], preprocessor: dict[str, Any]) -> int:
 
 
 KINDS = (
-    Kind("whisper", WhisperOptions, whisper_sizes, "whisper"),
+    Kind("whisper", WhisperOptions, whisper_sizes, "whisper", ("encoder-ctc",)),
     Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves", ("encoder-ctc",)),
     Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves", ("encoder-ctc",)),
     Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves", ("encoder-ctc",)),

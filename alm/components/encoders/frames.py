@@ -18,8 +18,8 @@ from alm.api.cards import EncoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
 from alm.api.types import Audio, Features
-from alm.components.encoders.adapter import load_adapter, load_head
-from alm.components.encoders.cards import CTC_FILE, FrameOptions, Kind, adapter_file, uses_head
+from alm.components.encoders.adapter import load_adapter, load_checkpoint_head, load_head
+from alm.components.encoders.cards import CTC_FILE, FrameOptions, Kind, adapter_file, head_file, uses_head
 from alm.components.nets import Adapter, CtcHead, merge_by_ctc
 
 WINDOW_S = 30
@@ -95,11 +95,11 @@ class FrameEncoder:
 
     @torch.inference_mode()
     def refine(self, frames: Tensor) -> Tensor:
-        """Applies the adapter to features of the bare encoder and merges by its head. [F, D] -> [F', D']"""
-        if self.adapter is None:
-            return frames
-        frames = frames.to(self.adapter.mean.device)
-        output = self.adapter(frames[None], torch.ones(1, len(frames), dtype=torch.bool, device=frames.device))
+        """Applies the adapter, or the head alone, to features of the bare encoder and merges by the head. [F, D] -> [F', D']"""
+        output = frames[None]
+        if self.adapter is not None:
+            frames = frames.to(self.adapter.mean.device)
+            output = self.adapter(frames[None], torch.ones(1, len(frames), dtype=torch.bool, device=frames.device))
         if self.head is None:
             return output[0]
         log_probs = self.head(output)[0]
@@ -108,6 +108,11 @@ class FrameEncoder:
             result = torch.cat([result, (torch.arange(len(result), device=result.device)[:, None] + 0.5) / self.card.frame_rate_hz], 1)
         return merge_by_ctc(result, log_probs) if self.options.merge else result
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the posteriors are of, but for the blank."""
+        return self.head.labels if self.head is not None else ()
+
     def build_projector(self, hidden_size: int) -> nn.Module:
         from alm.components.encoders.projectors import build_projector
 
@@ -115,7 +120,7 @@ class FrameEncoder:
 
     def without_adapter(self) -> FrameEncoder:
         """The same encoder giving its own features: what the adapter is trained on."""
-        return FrameEncoder(self.name, self.network, self.options, self.bare_card, self.bare_card) if self.adapter else self
+        return FrameEncoder(self.name, self.network, self.options, self.bare_card, self.bare_card) if self.adapter or self.head else self
 
 
 def check_audio(clip: Audio, sample_rate_hz: int, who: str, min_samples: int) -> None:
@@ -143,8 +148,15 @@ def load_encoder(kind: Kind, options: FrameOptions, context: LoadContext) -> Any
     adapter = load_adapter(adapter_file(options, context)).to(context.device) if options.adapter else None
     if adapter is not None and options.output == "adapter" and adapter.leave.out_features != options.adapter_size:
         raise AlmError(f"got adapter_size {options.adapter_size} for an adapter of {adapter.leave.out_features}", "its own size", f"set adapter_size: {adapter.leave.out_features}")
-    head = load_head(adapter_file(options, context, CTC_FILE)).to(context.device) if uses_head(options) else None
-    if head is not None and head.outputs_per_frame != 1:
+    head = _load_head(options, context).to(context.device) if uses_head(options) else None
+    if head is not None and head.outputs_per_frame != 1 and options.output != "posteriors":
         raise AlmError(f"got an adapter of {head.outputs_per_frame} labels a frame", "one of one label a frame", "train an adapter with stride: 1")
     bare_card = kind.card(kind.options(options.weights, options.layers, options.stride), context)
     return FrameEncoder(kind.name, network, options, card, bare_card, adapter, head)
+
+
+def _load_head(options: FrameOptions, context: LoadContext) -> CtcHead:
+    if not options.head:
+        return load_head(adapter_file(options, context, CTC_FILE))
+    path = head_file(options, context)
+    return load_head(path) if path.is_file() else load_checkpoint_head(path.parent)

@@ -34,9 +34,13 @@ class MelNetwork:
     """
 
     def __init__(self, model: Any, layers: tuple[int, ...], stack: int) -> None:
-        self.model, self.layers, self.stack, self.device = model, sorted(layers), stack, model.device
+        self.model, self.layers, self.stack = model, sorted(layers), stack
         self.bands = model.config.feature_projection_input_dim // stack
         self.batch_size = 100 // stack * (10 if self.device.type == "cpu" else 400)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
 
     def min_samples(self, frames: int) -> int:
         return WINDOW_SAMPLES + HOP_SAMPLES * (self.stack * frames - 1)

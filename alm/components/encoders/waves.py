@@ -48,19 +48,23 @@ class WaveNetwork:
         model: a HubertModel, Wav2Vec2Model or WavLMModel; it is changed.
         layers: hidden states that are joined, counted from 1.
         normalize: whether it was trained on clips of mean 0 and variance 1.
+        normed: what comes behind the last layer's norm, where the family has one (`do_stable_layer_norm`): what a head reads.
     """
 
-    def __init__(self, model: Any, layers: tuple[int, ...], *, normalize: bool) -> None:
+    def __init__(self, model: Any, layers: tuple[int, ...], *, normalize: bool, normed: bool = False) -> None:
         config = model.config
         self.convolutions, model.feature_extractor = model.feature_extractor, nn.Identity()
-        self.model, self.layers, self.normalize = model, sorted(layers), normalize
+        self.model, self.layers, self.normalize, self.normed = model, sorted(layers), normalize, normed
         first, *_, last_but_one, last = self.convolutions.conv_layers
         for exact in (first.conv, last_but_one, last, model.feature_projection):  # bfloat16's eight bits cost units here, float32 next to no time
             _keep_float32(exact)
         self.hop = math.prod(config.conv_stride)
         self.reach = 1 + sum((kernel - 1) * math.prod(config.conv_stride[:i]) for i, kernel in enumerate(config.conv_kernel))
-        self.device = model.device
         self.batch_size = SAMPLE_RATE_HZ * (20 if self.device.type == "cpu" else 400)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
 
     def min_samples(self, frames: int) -> int:
         return self.reach + self.hop * (frames - 1)
@@ -80,8 +84,8 @@ class WaveNetwork:
         else:  # transformers counts the frames of each row from its samples
             lengths = torch.tensor([len(window) for window in windows], device=self.device)
             heard = torch.arange(int(lengths.max()), device=self.device) < lengths[:, None]
-        states = self.model(hidden.transpose(1, 2), attention_mask=heard, output_hidden_states=self.layers).hidden_states
-        joined = torch.cat([states[layer] for layer in self.layers], dim=-1)
+        output = self.model(hidden.transpose(1, 2), attention_mask=heard, output_hidden_states=self.layers)
+        joined = output.last_hidden_state if self.normed else torch.cat([output.hidden_states[layer] for layer in self.layers], dim=-1)
         return [frames[: len(own)] for frames, own in zip(joined, convolved, strict=True)]
 
     def save(self, folder: Path) -> None:
@@ -103,4 +107,4 @@ def load_network(options: FrameOptions, context: LoadContext) -> WaveNetwork:
     position = model.encoder.pos_conv_embed.conv
     if parametrize.is_parametrized(position, "weight"):  # computed once, not in each batch
         parametrize.remove_parametrizations(position, "weight")
-    return WaveNetwork(model, options.layers, normalize=bool(read_json(options, context, "preprocessor_config.json").get("do_normalize", True)))
+    return WaveNetwork(model, options.layers, normalize=bool(read_json(options, context, "preprocessor_config.json").get("do_normalize", True)), normed=bool(options.head))

@@ -6,7 +6,9 @@ end are zeroed before each convolution and masked in attention, so a padded batc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence as Many
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,37 +30,41 @@ class WhisperNetwork:
 
     batch_size = 12_000
 
-    def __init__(self, network: HfWhisperEncoder, layers: tuple[int, ...]) -> None:
-        self.network, self.layers = network, layers
+    def __init__(self, model: HfWhisperEncoder, layers: tuple[int, ...]) -> None:
+        self.model, self.layers = model, layers
 
     @property
     def device(self) -> torch.device:
-        return self.network.conv1.weight.device
+        return self.model.conv1.weight.device
 
     def min_samples(self, frames: int) -> int:
         return 2 * HOP_SAMPLES * frames
 
     def windows(self, clip: Audio) -> Many[Tensor]:
-        mel = whisper_mel(clip, self.network.config.num_mel_bins)
+        mel = whisper_mel(clip, self.model.config.num_mel_bins)
         return mel[:, : mel.shape[1] // 2 * 2].T.split(100 * WINDOW_S)
 
     def frames(self, windows: Many[Tensor]) -> list[Tensor]:
         mel, mel_mask = pad_frames([window.to(self.device) for window in windows])
-        hidden = F.gelu(self.network.conv1(mel.transpose(1, 2))) * mel_mask[:, None]
-        hidden = F.gelu(self.network.conv2(hidden)).transpose(1, 2)
+        hidden = F.gelu(self.model.conv1(mel.transpose(1, 2))) * mel_mask[:, None]
+        hidden = F.gelu(self.model.conv2(hidden)).transpose(1, 2)
         mask = mel_mask[:, ::2]
-        hidden = hidden + self.network.embed_positions.weight[: hidden.shape[1]]
+        hidden = hidden + self.model.embed_positions.weight[: hidden.shape[1]]
         attention = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))[:, None, None, :]
         attention = attention.expand(-1, 1, hidden.shape[1], -1)
         taken = []
-        for number, layer in enumerate(self.network.layers[: max(self.layers)], start=1):
+        for number, layer in enumerate(self.model.layers[: max(self.layers)], start=1):
             output = layer(hidden, attention)
             hidden = output[0] if isinstance(output, tuple) else output
             if number in self.layers:
-                last = number == len(self.network.layers)
-                taken.append(self.network.layer_norm(hidden) if last else hidden)
+                last = number == len(self.model.layers)
+                taken.append(self.model.layer_norm(hidden) if last else hidden)
         joined = torch.cat(taken, dim=-1)
         return [frames[: int(count)] for frames, count in zip(joined, mask.sum(1), strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """A transformers folder of the encoder alone, which loads as any other."""
+        self.model.save_pretrained(folder)
 
 
 def load_network(options: FrameOptions, context: LoadContext) -> WhisperNetwork:
@@ -73,6 +79,8 @@ def load_whisper(weights: str, context: LoadContext) -> HfWhisperEncoder:
         state = ctranslate2.whisper_state_dict(ctranslate2.read_variables(parts), sides=("encoder",))
         network = HfWhisperEncoder(whisper_config(state))
         network.load_state_dict({name.removeprefix("model.encoder."): value for name, value in state.items()})
+    elif json.loads((folders[0] / "config.json").read_text()).get("architectures") == [HfWhisperEncoder.__name__]:  # as `save` leaves it
+        network = HfWhisperEncoder.from_pretrained(folders[0])
     else:
         from transformers import WhisperModel
 

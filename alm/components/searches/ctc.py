@@ -1,0 +1,272 @@
+"""CTC searches in torch, a batch at a time: the best path, and the best prefixes with a language model. See log-probabilities and words.
+
+Prefix beam search (arXiv 1408.2873): of each prefix the probability of all its alignments so far is known, by whether they end in a blank. One
+step works on all prefixes of all clips at once, [B, K] and [B, K, candidates]; clips are taken longest first, so those that have ended leave the
+batch. A language model is asked when a word is over, once for each prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence as Many
+
+import torch
+from torch import Tensor
+
+from alm.api.cards import SearchCard
+from alm.api.errors import AlmError
+from alm.api.interfaces import LoadContext
+from alm.api.recognition import END_OF_TEXT, Hypothesis, Labels, LanguageModel
+from alm.components.searches.cards import GREEDY_CARD, BeamOptions, beam_card
+
+AT_ONCE = 16  # clips
+HASH = 6364136223846793005  # of a prefix: its own x this + its next class, modulo 2^64 (Knuth's MMIX)
+NO_PARENT = torch.iinfo(torch.int64).min
+NEVER = float("-inf")
+
+
+class CtcGreedy:
+    """`ctc-greedy`: the best class of each frame, repeats merged and blanks dropped."""
+
+    card: SearchCard = GREEDY_CARD
+
+    def search(self, log_probs: Many[Tensor], labels: Labels, language_model: LanguageModel | None = None) -> list[list[Hypothesis]]:
+        if language_model is not None:
+            raise AlmError("got a language model for search 'ctc-greedy', which asks none", "search: {use: ctc-beam}", "choose it, or leave language_model out")
+        return [[greedy(check(clip, labels), labels)] for clip in log_probs]
+
+
+def greedy(log_probs: Tensor, labels: Labels) -> Hypothesis:
+    """The reading of the best path; its acoustic score is that of the path."""
+    best, classes = log_probs.max(1)
+    merged, counts = torch.unique_consecutive(classes, return_counts=True)
+    starts = (counts.cumsum(0) - counts)[merged > 0].tolist()
+    found = merged[merged > 0].tolist()
+    score = float(best.double().sum())
+    return Hypothesis(labels.text(found), score, score, 0.0, tuple(found), tuple(starts))
+
+
+def check(log_probs: Tensor, labels: Labels) -> Tensor:
+    """
+    Raises:
+        AlmError: posteriors of other labels.
+    """
+    if log_probs.ndim != 2 or log_probs.shape[1] != len(labels.names) + 1:
+        raise AlmError(
+            f"got log-probabilities of shape {list(log_probs.shape)}", f"[F, {len(labels.names) + 1}]: the blank and {len(labels.names)} labels", "give those of its CTC head"
+        )
+    return log_probs.detach().float().cpu()
+
+
+class CtcBeam:
+    """`ctc-beam`: the best prefixes, by posteriors and language model."""
+
+    def __init__(self, options: BeamOptions) -> None:
+        if options.beam < 1 or not 1 <= options.readings <= options.beam or options.candidates < 1 or options.threshold <= 0 or not 0 < options.skip_blank <= 1:
+            raise AlmError(f"got {options}", "beam, candidates and threshold above 0, readings from 1 to beam, skip_blank to 1", "correct the search's options")
+        self.options, self.card = options, beam_card(options, None)  # type: ignore[arg-type]
+
+    def search(self, log_probs: Many[Tensor], labels: Labels, language_model: LanguageModel | None = None) -> list[list[Hypothesis]]:
+        clips = [check(clip, labels) for clip in log_probs]
+        kept = [self._kept(clip) for clip in clips]
+        order = sorted(range(len(clips)), key=lambda i: -len(kept[i]))
+        found: list[list[Hypothesis]] = [[] for _ in clips]
+        with torch.inference_mode():
+            for start in range(0, len(order), AT_ONCE):
+                group = order[start : start + AT_ONCE]
+                batch = Beams([clips[i][kept[i]] for i in group], [kept[i] for i in group], labels, self.options, language_model)
+                for index, readings in zip(group, batch.run(), strict=True):
+                    found[index] = readings
+        return found
+
+    def _kept(self, clip: Tensor) -> Tensor:
+        """Frames that are looked at: not those in which nothing is heard, but for the first of each run."""
+        if self.options.skip_blank == 1:
+            return torch.arange(len(clip))
+        silent = clip[:, 0].exp() >= self.options.skip_blank
+        silent[1:] &= silent[:-1].clone()
+        silent[:1] = False
+        return (~silent).nonzero()[:, 0]
+
+
+class Node:
+    """A prefix, where a language model is asked: its words, and what they cost."""
+
+    __slots__ = ("children", "classes", "closed", "language", "word", "words")
+
+    def __init__(self, words: tuple[str, ...], classes: tuple[int, ...], language: float) -> None:
+        self.words, self.classes, self.language = words, classes, language  # words that are over, classes of the one that is not, ln P of the first
+        self.word = ""  # the one that is not over, once it was spelt
+        self.closed: float | None = None  # ln P with that word
+        self.children: dict[int, Node] = {}
+
+
+class Beams:
+    """One batch of clips, longest first.
+
+    Args:
+        clips: [F, C] each, the frames that are looked at.
+        frames: their numbers among all.
+    """
+
+    def __init__(self, clips: list[Tensor], frames: list[Tensor], labels: Labels, options: BeamOptions, language_model: LanguageModel | None) -> None:
+        self.labels, self.options, self.language_model, self.frames = labels, options, language_model, frames
+        self.log_probs = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)  # [B, F, C]
+        self.active = [sum(len(clip) > frame for clip in clips) for frame in range(self.log_probs.shape[1])]
+        rows, beam = len(clips), options.beam
+        self.blank_end = torch.full((rows, beam), NEVER)  # ln P of alignments that end in a blank
+        self.blank_end[:, 0] = 0.0
+        self.label_end = torch.full((rows, beam), NEVER)  # and of those that end in the last label
+        self.language = torch.zeros(rows, beam)  # what the language model and the words add
+        self.last = torch.zeros(rows, beam, dtype=torch.int64)
+        self.nowhere = torch.arange(-beam, 0)  # hashes of what is no prefix
+        self.prefix = self.nowhere.expand(rows, -1).clone()
+        self.prefix[:, 0] = 1
+        self.parent = torch.full((rows, beam), NO_PARENT)
+        self.steps: list[tuple[Tensor, Tensor]] = []  # of each frame: which prefix each came of, and the class that it took; 0 for none
+        self.parts_words = torch.tensor(labels.parts_words)
+        self.nodes = [[Node((), (), 0.0)] * beam for _ in clips]
+
+    def run(self) -> list[list[Hypothesis]]:
+        best, classes = self.log_probs[..., 1:].topk(min(self.options.candidates, self.log_probs.shape[2] - 1), -1)  # [B, F, A]
+        for frame, rows in enumerate(self.active):
+            self._step(self.log_probs[:rows, frame], best[:rows, frame], classes[:rows, frame] + 1, rows)
+        return self._readings()
+
+    def _step(self, log_probs: Tensor, best: Tensor, added: Tensor, rows: int) -> None:
+        """One frame: [rows, C], and its best classes [rows, A]."""
+        blank_end, label_end, last, language = self.blank_end[:rows], self.label_end[:rows], self.last[:rows], self.language[:rows]
+        prefix, parent = self.prefix[:rows], self.parent[:rows]
+        total = torch.logaddexp(blank_end, label_end)
+        # a prefix stays: by a blank, or by its last label once more
+        heard_last = log_probs.gather(1, last)
+        stay_blank = total + log_probs[:, :1]
+        stay_label = label_end + heard_last
+        # or it takes a class; after the same one, only behind a blank
+        repeats = added[:, None] == last[:, :, None]  # [rows, K, A]
+        longer = torch.where(repeats, blank_end[..., None], total[..., None]) + best[:, None]
+        # a prefix that is there already gets what leads to it
+        comes_of = parent[:, :, None] == prefix[:, None]  # [rows, K, K]: of the first its parent
+        known, source = comes_of.max(-1)
+        led = torch.where(last.gather(1, source) == last, blank_end.gather(1, source), total.gather(1, source)) + heard_last
+        stay_label = torch.where(known, torch.logaddexp(stay_label, led), stay_label)
+        already = (comes_of.float().transpose(1, 2) @ repeats.float()) > 0  # [rows, K, A]
+        longer = longer.masked_fill(already, NEVER)
+        if self.language_model is not None:
+            added_language = self._ask(longer, added, total, rows)
+            ranked_longer = longer + language[..., None] + added_language
+        else:
+            added_language, ranked_longer = None, longer
+        stay = torch.logaddexp(stay_blank, stay_label) + language
+        ranked = torch.cat([stay, ranked_longer.flatten(1)], 1)
+        scores, chosen = ranked.topk(stay.shape[1], -1)
+        gone = scores < scores[:, :1] - self.options.threshold  # those never reached too
+        grows = chosen >= stay.shape[1]
+        pair = (chosen - stay.shape[1]).clamp(min=0)
+        origin = torch.where(grows, pair // added.shape[1], chosen)
+        new = torch.where(grows & ~gone, added.gather(1, pair % added.shape[1]), 0)
+        reached = longer.flatten(1).gather(1, pair)
+        self.blank_end[:rows] = torch.where(grows, NEVER, stay_blank.gather(1, origin)).masked_fill(gone, NEVER)
+        self.label_end[:rows] = torch.where(grows, reached, stay_label.gather(1, origin)).masked_fill(gone, NEVER)
+        from_prefix = prefix.gather(1, origin)
+        if added_language is not None:
+            self.language[:rows] = language.gather(1, origin) + torch.where(grows, added_language.flatten(1).gather(1, pair), 0.0)
+            self._grow(origin, new, rows)
+        self.parent[:rows] = torch.where(grows, from_prefix, parent.gather(1, origin)).masked_fill(gone, NO_PARENT)
+        self.prefix[:rows] = torch.where(gone, self.nowhere, torch.where(grows, from_prefix * HASH + new, from_prefix))
+        self.last[:rows] = torch.where(grows, new, last.gather(1, origin))
+        self.steps.append((origin, new))
+
+    def _ask(self, longer: Tensor, added: Tensor, total: Tensor, rows: int) -> Tensor:
+        """What the language model adds where a class ends a word [rows, K, A]."""
+        parts = self.parts_words[added]  # [rows, A]
+        worth = longer + self.language[:rows, :, None] > (total + self.language[:rows]).amax(1)[:, None, None] - self.options.threshold
+        wanted = (worth & parts[:, None]).any(-1)  # [rows, K]
+        added_language = torch.zeros(rows, wanted.shape[1])
+        asked = wanted.nonzero().tolist()
+        if asked:
+            values = self._closed([self.nodes[row][beam] for row, beam in asked])
+            added_language[wanted] = torch.tensor(values)
+        return added_language[..., None] * parts[:, None]
+
+    def _closed(self, nodes: list[Node]) -> list[float]:
+        """What ending their present word adds to the score of prefixes."""
+        assert self.language_model is not None
+        new = [node for node in {id(node): node for node in nodes}.values() if node.closed is None]
+        for node in new:
+            node.word, node.closed = self.labels.text(node.classes), node.language
+        asked = [node for node in new if node.word]
+        for node, value in zip(asked, self.language_model.score([node.words for node in asked], [node.word for node in asked]), strict=True):
+            node.closed = node.language + value
+        return [self.options.weight * ((node.closed or 0.0) - node.language) + self.options.word_bonus if node.word else 0.0 for node in nodes]
+
+    def _grow(self, origin: Tensor, new: Tensor, rows: int) -> None:
+        for row, origins, classes in zip(range(rows), origin.tolist(), new.tolist(), strict=True):
+            nodes = self.nodes[row]
+            self.nodes[row] = [nodes[o] if not c else self._child(nodes[o], c) for o, c in zip(origins, classes, strict=True)]
+
+    def _child(self, node: Node, added: int) -> Node:
+        child = node.children.get(added)
+        if child is None:
+            if self.labels.parts_words[added]:
+                self._closed([node])
+            if self.labels.parts_words[added] and node.word:
+                child = Node((*node.words, node.word), (added,), node.closed or 0.0)
+            else:
+                child = Node(node.words, (*node.classes, added), node.language)
+            node.children[added] = child
+        return child
+
+    def _readings(self) -> list[list[Hypothesis]]:
+        acoustic = torch.logaddexp(self.blank_end, self.label_end)
+        traced = self._traced()
+        found = []
+        for row, scores in enumerate(acoustic.tolist()):
+            alive = [beam for beam, score in enumerate(scores) if score > NEVER]
+            language, added = self._ended([self.nodes[row][beam] for beam in alive]) if self.language_model is not None else ([0.0] * len(alive), [0.0] * len(alive))
+            readings = []
+            for beam, spoken, more in zip(alive, language, added, strict=True):
+                classes, frames = traced(row, beam)
+                total = scores[beam] + (float(self.language[row, beam]) + more)
+                readings.append(Hypothesis(self.labels.text(classes), total, scores[beam], spoken, classes, frames))
+            readings.sort(key=lambda reading: -reading.score)
+            distinct = {reading.text: reading for reading in reversed(readings)}  # prefixes may spell the same: the best of them
+            found.append(sorted(distinct.values(), key=lambda reading: -reading.score)[: self.options.readings])
+        return found
+
+    def _ended(self, nodes: list[Node]) -> tuple[list[float], list[float]]:
+        """ln P of the whole text of each prefix, and what its last word and its end add to the score."""
+        assert self.language_model is not None
+        last = self._closed(nodes)
+        words = [(*node.words, node.word) if node.word else node.words for node in nodes]
+        ends = self.language_model.score(words, [END_OF_TEXT] * len(words))
+        whole = [(node.closed or 0.0) + end for node, end in zip(nodes, ends, strict=True)]
+        return whole, [more + self.options.weight * end for more, end in zip(last, ends, strict=True)]
+
+    def _traced(self) -> Callable[[int, int], tuple[tuple[int, ...], tuple[int, ...]]]:
+        """(row, beam) -> classes and the frames at which they were taken."""
+        rows = len(self.nodes)
+        at = torch.arange(self.options.beam).expand(rows, -1).clone()
+        history = []
+        for origin, new in reversed(self.steps):
+            count = len(origin)
+            history.append((new.gather(1, at[:count]), count))
+            at[:count] = origin.gather(1, at[:count])
+        history.reverse()
+        columns = torch.zeros(len(history), rows, self.options.beam, dtype=torch.int64)
+        for frame, (taken, count) in enumerate(history):
+            columns[frame, :count] = taken
+
+        def traced(row: int, beam: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+            column = columns[:, row, beam]
+            where = column.nonzero()[:, 0]
+            return tuple(column[where].tolist()), tuple(self.frames[row][where].tolist())
+
+        return traced
+
+
+def load_greedy(options: None, context: LoadContext) -> CtcGreedy:
+    return CtcGreedy()
+
+
+def load_beam(options: BeamOptions, context: LoadContext) -> CtcBeam:
+    return CtcBeam(options)
