@@ -1,4 +1,4 @@
-"""A model at work: run, chat."""
+"""A model at work: run, transcribe, chat."""
 
 from __future__ import annotations
 
@@ -53,6 +53,42 @@ def run(
         print(json.dumps(result_as_json(result, output), ensure_ascii=False))
     else:
         show(result, output)
+
+
+@app.command()
+def transcribe(
+    recording: Annotated[Path, typer.Argument(help="A sound file of any length.")],
+    model: Annotated[
+        str, typer.Option("--model", help="A registered model, a checkpoint folder, or a recipe that is a model as it stands; one that searches tells when each word is said.")
+    ] = DEFAULT_MODEL,
+    language: Annotated[str, typer.Option("--language", help="Of the recording.")] = "en",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="NAME.txt, .srt, .vtt or .json; standard output as it is heard, if not given.")] = None,
+    detector: Annotated[str, typer.Option(help="A registered speech detector, by which the recording is cut at pauses.")] = "silero",
+) -> None:
+    """Write down what is said in a recording of any length, and when."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from alm.api.types import AudioFile
+    from alm.core import transcripts as core
+    from alm.core.audio import duration_of
+    from alm.core.files import write_text
+    from alm.core.parts import load_component
+
+    if output is not None:
+        core.written((), output.suffix.lower())  # refuses before anything is heard
+    pipeline = load_model(model)
+    found = load_component(pipeline.parts.found, "speech_detector", detector, {}, pipeline.parts.context)
+    lines = []
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as progress:
+        running = progress.add_task("Transcribing", total=duration_of(AudioFile(recording)))
+        for line in core.transcribe(pipeline, recording, language, found, on_done=lambda seconds: progress.advance(running, seconds)):
+            lines.append(line)
+            if output is None:
+                print(f"[{line.start_s:8.2f} {line.stop_s:8.2f}] {line.text}", flush=True)
+    if output is not None:
+        write_text(output, core.written(tuple(lines), output.suffix.lower()))
+        print(f"{len(lines)} lines: {output}")
 
 
 @app.command()

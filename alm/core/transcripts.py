@@ -1,0 +1,110 @@
+"""Recordings of any length -> a transcript with times: cut at pauses, heard in batches, written as txt, srt, vtt or json.
+
+A file is read in blocks that end at a pause, so that an hour of sound is never in memory at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alm.api.errors import AlmError
+from alm.api.recognition import SpeechDetector
+from alm.api.types import Audio, AudioFile, Mark, Marks
+from alm.core.audio import duration_of, prepare, read_audio
+from alm.core.cascade import Cascade
+from alm.core.pipeline import Pipeline
+from alm.core.results import Request
+from alm.core.segments import Cutting, Stretch, stretches_of
+
+BLOCK_S = 300.0
+KINDS = (".txt", ".srt", ".vtt", ".json")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is said in one stretch.
+
+    Attributes:
+        words: each with its time; () of a model that does not tell them.
+    """
+
+    text: str
+    start_s: float
+    stop_s: float
+    words: Marks = ()
+
+
+Transcript = tuple[Line, ...]
+
+
+def transcribe(
+    pipeline: Pipeline, path: Path, language: str, detector: SpeechDetector, cutting: Cutting = Cutting(), on_done: Callable[[float], None] | None = None
+) -> Iterator[Line]:
+    """The lines of a recording, as they are heard.
+
+    Args:
+        on_done: called with the seconds that were dealt with.
+
+    Raises:
+        AlmError: a file that cannot be read, or what the pipeline refuses.
+    """
+    end_s, at_s = duration_of(AudioFile(path)), 0.0
+    while at_s < end_s - 1e-3:
+        block_s = min(BLOCK_S, end_s - at_s)
+        block = prepare(read_audio(AudioFile(path, at_s, block_s)), detector.card.sample_rate_hz)
+        stretches = stretches_of(detector.probabilities(block), detector.card.frame_rate_hz, cutting)
+        last = at_s + block_s >= end_s - 1e-3
+        done_s = block_s
+        if not last and stretches and block_s - stretches[-1][1] < cutting.pause_s and len(stretches) > 1:
+            done_s = stretches.pop()[0]  # it may go on behind the block: the next one begins with it
+        for line in _heard(pipeline, block, language, stretches):
+            yield replace(
+                line, start_s=line.start_s + at_s, stop_s=line.stop_s + at_s, words=tuple(replace(w, start_s=w.start_s + at_s, stop_s=w.stop_s + at_s) for w in line.words)
+            )
+        at_s += done_s
+        if on_done:
+            on_done(done_s)
+
+
+def _heard(pipeline: Pipeline, block: Audio, language: str, stretches: list[Stretch]) -> Iterator[Line]:
+    rate = block.sample_rate_hz
+    clips = [Audio(block.samples[:, round(start * rate) : max(round(stop * rate), round(start * rate) + 1)], rate) for start, stop in stretches]
+    if isinstance(pipeline, Cascade) and pipeline.recipe.searches:
+        found: list[tuple[str, Marks]] = pipeline.recognizer.read_marked(clips, language)
+    else:
+        found = [(result.text, ()) for result in pipeline.run_batch([Request("ASR", clip, language) for clip in clips])]
+    for (start, stop), (text, words) in zip(stretches, found, strict=True):
+        if text:
+            yield Line(text, start, stop, tuple(Mark(w.text, w.start_s + start, w.stop_s + start) for w in words))
+
+
+def written(transcript: Transcript, kind: str) -> str:
+    """A transcript as a file of a kind holds it: ".txt", ".srt" (SubRip), ".vtt" (WebVTT) or ".json".
+
+    Raises:
+        AlmError: another kind.
+    """
+    if kind == ".txt":
+        return "".join(f"{line.text}\n" for line in transcript)
+    if kind == ".srt":
+        return "".join(f"{number}\n{_clock(line.start_s, ',')} --> {_clock(line.stop_s, ',')}\n{line.text}\n\n" for number, line in enumerate(transcript, start=1))
+    if kind == ".vtt":
+        return "WEBVTT\n\n" + "".join(f"{_clock(line.start_s, '.')} --> {_clock(line.stop_s, '.')}\n{line.text.replace('-->', '->')}\n\n" for line in transcript)
+    if kind == ".json":
+        return json.dumps({"segments": [_as_json(line) for line in transcript]}, ensure_ascii=False, indent=1) + "\n"
+    raise AlmError(f"got a transcript to be written as {kind or 'a name without ending'}", f"a name ending in {', '.join(KINDS)}", "rename it")
+
+
+def _as_json(line: Line) -> dict[str, Any]:
+    words = [{"word": word.text, "start": round(word.start_s, 2), "end": round(word.stop_s, 2)} for word in line.words]
+    return {"start": round(line.start_s, 2), "end": round(line.stop_s, 2), "text": line.text, "words": words}
+
+
+def _clock(seconds: float, point: str) -> str:
+    """00:01:02.345"""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds // 3_600_000:02}:{milliseconds // 60_000 % 60:02}:{milliseconds // 1000 % 60:02}{point}{milliseconds % 1000:03}"
