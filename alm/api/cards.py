@@ -379,6 +379,27 @@ class LanguageModelCard:
 
 
 @dataclass(frozen=True)
+class ClassifierCard:
+    """Features -> labels.
+
+    Attributes:
+        label: what it tells: "language", "speaker", "emotion", "speech"; "" before training.
+        labels: the names that it tells apart.
+        frames: of each frame, rather than of a clip.
+        features_fingerprint: of the encoder on whose features it was trained.
+        trainable: names of the objectives of alm.train that train it.
+    """
+
+    label: str = ""
+    labels: tuple[str, ...] = ()
+    frames: bool = False
+    features_fingerprint: str = ""
+    trainable: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class RescorerCard:
     """Readings of a clip -> how good each one is, beside what the search found.
 
@@ -452,6 +473,7 @@ Card = (
     | DecoderCard
     | SearchCard
     | LanguageModelCard
+    | ClassifierCard
     | RescorerCard
     | SpeechDetectorCard
     | CorpusCard

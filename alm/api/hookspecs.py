@@ -85,6 +85,11 @@ def register_language_models(register: Register) -> Any:
 
 
 @hookspec
+def register_classifiers(register: Register) -> Any:
+    """Features -> labels of a clip or of its frames: `load` returns an alm.api.understanding.Classifier, `card` is a ClassifierCard."""
+
+
+@hookspec
 def register_rescorers(register: Register) -> Any:
     """How good a reading is, as a text: `load` returns an alm.api.recognition.Rescorer, `card` is a RescorerCard."""
 

@@ -323,6 +323,29 @@ def check_language_model(model: Any) -> None:
         assert abs(model.score([history], [word])[0] - value) < 1e-3, f"{word!r} after {history} is likelier alone than beside others"
 
 
+def check_classifier(classifier: Any, features: Any) -> None:
+    """Log-probabilities of the card's labels, the same alone and beside others; vectors of length 1 where it compares clips.
+
+    Args:
+        features: of two clips or more, of the encoder that it was trained on.
+    """
+    import torch
+
+    card = classifier.card
+    assert isinstance(card, cards.ClassifierCard) and card.label and len(card.labels) > 1, f"card is {card}, expected a ClassifierCard with a label and its names"
+    together = classifier.classify(features)
+    for found, item in zip(together, features, strict=True):
+        wanted = (item.num_frames, len(card.labels)) if card.frames else (len(card.labels),)
+        assert tuple(found.shape) == wanted, f"shape {tuple(found.shape)}, expected {wanted}"
+        torch.testing.assert_close(found.exp().sum(-1), torch.ones(found.shape[:-1]), atol=1e-3, rtol=0, msg="probabilities do not sum to 1")
+        torch.testing.assert_close(classifier.classify([item])[0], found, atol=1e-3, rtol=0, msg="a clip is classified otherwise alone than beside others")
+    if card.frames:
+        _refuses(lambda: classifier.embed(features), "clips to compare by a classifier of frames")
+    else:
+        lengths = classifier.embed(features).norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones(len(features)), atol=1e-3, rtol=0, msg="embeddings are not of length 1")
+
+
 def check_rescorer(rescorer: Any) -> None:
     """A finite number for each text, the same alone and beside others."""
     assert isinstance(rescorer.card, cards.RescorerCard), f"card is {type(rescorer.card).__name__}, expected RescorerCard"

@@ -102,6 +102,37 @@ def perplexity(
 
 
 @app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="A model that tells speakers: an encoder with a classifier of clips.")],
+    split: str = "test",
+    manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, speaker.")] = None,
+    max_clips: Annotated[int, typer.Option(help="Of each speaker; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Speaker verification: compare all pairs of recordings by the cosine of their vectors; prints the equal error rate."""
+    from collections import defaultdict
+    from dataclasses import asdict
+
+    from alm.api.manifests import utterances_from_lines
+    from alm.core.audio import read_audio
+    from alm.core.labelling import Labelling
+    from alm.core.verify import verify as measured
+
+    pipeline = load_model(model)
+    if not isinstance(pipeline, Labelling):
+        raise AlmError(f"got model {model!r}, which has no classifier", "an encoder with a classifier of clips", "train one: alm train prompts-speakers")
+    clips: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances_from_lines(manifest) if manifest else pipeline.parts.utterances(split):
+        if utterance.audio is not None and utterance.speaker:
+            clips[utterance.speaker].append(utterance)
+    chosen = [utterance for found in clips.values() for utterance in found[: max_clips or None]]
+    if len(clips) < 2 or len(chosen) == len(clips):
+        raise AlmError(f"got {len(chosen)} recordings of {len(clips)} speakers", "several of two or more", "name another --split or --manifest")
+    found = measured(pipeline.embed([read_audio(u.audio) for u in chosen if u.audio is not None]), [u.speaker for u in chosen])
+    print(json.dumps(asdict(found)) if as_json else f"EER {found.eer:.2f} % at cosine {found.threshold:.3f}; {found.same} pairs of one speaker, {found.other} of two")
+
+
+@app.command()
 def contrast(
     model: Annotated[str, typer.Argument(help="A registered model or a checkpoint folder, with units.")],
     benchmark: Annotated[str, typer.Argument(help="A corpus of pairs: swuggy, sblimp, story-cloze.")],

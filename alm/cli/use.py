@@ -63,7 +63,7 @@ def transcribe(
     ] = DEFAULT_MODEL,
     language: Annotated[str, typer.Option("--language", help="Of the recording.")] = "en",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="NAME.txt, .srt, .vtt or .json; standard output as it is heard, if not given.")] = None,
-    detector: Annotated[str, typer.Option(help="A registered speech detector, by which the recording is cut at pauses.")] = "silero",
+    detector: Annotated[str, typer.Option(help="A registered speech detector, or a model that tells speech, by which the recording is cut at pauses.")] = "silero",
 ) -> None:
     """Write down what is said in a recording of any length, and when."""
     from rich.console import Console
@@ -73,12 +73,14 @@ def transcribe(
     from alm.core import transcripts as core
     from alm.core.audio import duration_of
     from alm.core.files import write_text
+    from alm.core.labelling import HeadDetector
     from alm.core.parts import load_component
 
     if output is not None:
         core.written((), output.suffix.lower())  # refuses before anything is heard
     pipeline = load_model(model)
-    found = load_component(pipeline.parts.found, "speech_detector", detector, {}, pipeline.parts.context)
+    registered = detector in pipeline.parts.found.names("speech_detector")
+    found = load_component(pipeline.parts.found, "speech_detector", detector, {}, pipeline.parts.context) if registered else HeadDetector(load_model(detector))
     lines = []
     with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as progress:
         running = progress.add_task("Transcribing", total=duration_of(AudioFile(recording)))

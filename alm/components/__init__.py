@@ -138,6 +138,13 @@ def register_language_models(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_classifiers(register: Callable[..., None]) -> None:
+    from alm.components.classifiers.cards import MlpOptions, mlp_card
+
+    register("mlp", _late("classifiers.mlp", "load_classifier"), mlp_card, MlpOptions)
+
+
+@hookimpl
 def register_rescorers(register: Callable[..., None]) -> None:
     from alm.components.rescorers.cards import BertRescorerOptions, bert_rescorer_card
 

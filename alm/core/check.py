@@ -29,10 +29,20 @@ NEEDS = {
     "wav2vec2": (),
     "encoder-ctc": ("encoder",),
     "rescore": ("encoder", "search", "rescorer"),
+    "classify": ("encoder", "classifier"),
 }
 AUDIO_FORMS = ("units", "features", "both")
 AT_ONCE = ("kmeans", "bpe", "ngram")  # objectives that fit in one go and need no limit
-TRAINS = {"ctc": "encoder", "encoder-ctc": "encoder", "kmeans": "tokenizer", "vocoder": "vocoder", "unit-labels": "unit_decoder", "ngram": "language_model", "rescore": "rescorer"}
+TRAINS = {
+    "ctc": "encoder",
+    "encoder-ctc": "encoder",
+    "kmeans": "tokenizer",
+    "vocoder": "vocoder",
+    "unit-labels": "unit_decoder",
+    "ngram": "language_model",
+    "rescore": "rescorer",
+    "classify": "classifier",
+}
 
 
 def check_recipe(parts: Parts) -> list[Problem]:
@@ -161,6 +171,13 @@ def _search_fits(parts: Parts, cards: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _cascade_fits(parts: Parts, task: TaskConfig, card: Any, cards: dict[str, Any]) -> Iterator[Problem]:
+    told = cards["classifier"].label if "classifier" in cards else ""
+    if told and all(piece.kind in ("label", "marks") and piece.detail == told for piece in card.outputs):
+        return
+    if parts.recipe.classifies and not (parts.recipe.searches or parts.has("recognizer")):
+        if told:
+            yield f"task {task.use!r} wants {' and '.join(card.outputs)}", f"label {told!r}, which the classifier tells", "choose another task or classifier"
+        return  # untrained: it may tell any
     if card.reads == "audio" and not (parts.has("recognizer") or parts.recipe.searches):
         yield f"task {task.use!r} hears", "parts.recognizer", "add `recognizer: {use: whisper}` under parts"
     if any(piece.modality == "audio" for piece in card.outputs) and not parts.has("synthesizer"):
@@ -243,7 +260,7 @@ def _task_fits(parts: Parts, task: TaskConfig, cards: dict[str, Any]) -> Iterato
         yield error.got, error.wanted, error.fix
         return
     prompt = cards.get("prompt")
-    if parts.recipe.is_cascade or parts.recipe.searches:
+    if parts.recipe.is_cascade or parts.recipe.searches or parts.recipe.classifies:
         yield from _cascade_fits(parts, task, card, cards)
         return
     if prompt is not None:

@@ -53,8 +53,8 @@ def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> 
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, train=train)))
 
 
-def save_recognizer(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, str]]) -> None:
-    """The recipe of a model that transcribes by a search, with copies of every `dir:` and `run:` source of its parts.
+def save_steps(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, str]]) -> None:
+    """The recipe of a model that takes one step after another (a search or a classifier on what an encoder hears), with copies of every `dir:` and `run:` source of its parts.
 
     Args:
         made: options of parts that name what is in the folder already.
@@ -63,7 +63,8 @@ def save_recognizer(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, 
     for kind, part in parts.recipe.parts.items():
         others = PartConfig(part.use, {key: value for key, value in part.options.items() if key not in made.get(kind, {})})
         copied[kind] = PartConfig(part.use, {**_with_copied_sources(kind, others, parts, folder, ()).options, **made.get(kind, {})})
-    data = dataclasses.replace(parts.recipe.data, tasks=parts.recipe.data.tasks or (TaskConfig("ASR"),))
+    tasks = parts.recipe.data.tasks or ((TaskConfig("ASR"),) if parts.recipe.searches else ())
+    data = dataclasses.replace(parts.recipe.data, tasks=tasks)
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, data=data, train=TrainConfig())))
 
 

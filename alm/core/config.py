@@ -19,13 +19,28 @@ from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.types import Utterance
 from alm.core.plugins import Registry, registry
 
-OBJECTIVES = ("lm", "bpe", "ngram", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "rescore", "dpo", "masked-lm", "denoise")
+OBJECTIVES = ("lm", "bpe", "ngram", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "classify", "rescore", "dpo", "masked-lm", "denoise")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
 BASE = "base"  # of the ablations of a recipe, what all have in common
 CASCADE = ("recognizer", "synthesizer")  # parts that make a recipe one whose parts work one after another, each by itself
-PART_KINDS = ("tokenizer", "encoder", "search", "language_model", "rescorer", "speech_detector", "backbone", "prompt", "frontend", "vocoder", "decoder", "unit_decoder", *CASCADE)
+PART_KINDS = (
+    "tokenizer",
+    "encoder",
+    "search",
+    "language_model",
+    "rescorer",
+    "classifier",
+    "speech_detector",
+    "backbone",
+    "prompt",
+    "frontend",
+    "vocoder",
+    "decoder",
+    "unit_decoder",
+    *CASCADE,
+)
 COMPONENT_KINDS = {"unit_decoder": "decoder"}  # what a part is registered as, where that is not its own name
 
 
@@ -169,13 +184,19 @@ class RecipeConfig:
 
     @property
     def is_cascade(self) -> bool:
-        """Whether nothing of it is trained together: parts that work one after another, or a search over what a trained encoder hears."""
-        return any(kind in self.parts for kind in CASCADE) or self.searches and self.train.objective == TrainConfig.objective
+        """Whether nothing of it is trained together: parts that work one after another, or a search or a classifier on what a trained encoder
+        hears."""
+        return any(kind in self.parts for kind in CASCADE) or (self.searches or self.classifies) and self.train.objective == TrainConfig.objective
 
     @property
     def searches(self) -> bool:
         """Whether it reads what its encoder hears by a search over labels."""
         return "search" in self.parts
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a classifier tells labels of what its encoder hears."""
+        return "classifier" in self.parts
 
     def part(self, kind: str) -> PartConfig:
         """The part of a kind.

@@ -8,6 +8,7 @@ from pathlib import Path
 from alm.api.errors import AlmError
 from alm.core.cascade import Cascade
 from alm.core.config import load_recipe, recipe_path, recipes
+from alm.core.labelling import Labelling
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
 
@@ -35,4 +36,5 @@ def load(name: str, overrides: Many[str] = ()) -> Pipeline:
 
 def _open(source: Path, overrides: Many[str]) -> Pipeline:
     recipe = load_recipe(str(source), overrides)
-    return (Cascade if recipe.is_cascade or recipe.searches else Pipeline)(source, None, overrides)
+    kind = Labelling if recipe.classifies and not recipe.searches else Cascade if recipe.is_cascade or recipe.searches else Pipeline
+    return kind(source, None, overrides)

@@ -94,6 +94,11 @@ class Parts:
         part = self.recipe.part(kind)
         return load_component(self.found, COMPONENT_KINDS.get(kind, kind), part.use, part.options, self.context)
 
+    def load_options(self, kind: str) -> Any:
+        """The options of a part, checked and complete."""
+        part = self.recipe.part(kind)
+        return build_options(self.found.find(COMPONENT_KINDS.get(kind, kind), part.use).options, part.options, f"{kind} {part.use!r}")
+
     @property
     def layout(self) -> CodebookLayout:
         """How the codes of the recipe's tokenizer stand in a sequence."""

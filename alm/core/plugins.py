@@ -32,6 +32,7 @@ KINDS = {  # what a recipe calls a part -> the hook that registers it
     "decoder": "register_decoders",
     "search": "register_searches",
     "language_model": "register_language_models",
+    "classifier": "register_classifiers",
     "rescorer": "register_rescorers",
     "speech_detector": "register_speech_detectors",
     "corpus": "register_corpora",

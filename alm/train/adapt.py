@@ -14,7 +14,7 @@ from alm.api.types import Utterance
 from alm.components.language_models.cards import ARPA_FILES
 from alm.components.language_models.ngram import estimate, write_arpa
 from alm.core.audio import read_audio
-from alm.core.checkpoint import save_recognizer
+from alm.core.checkpoint import save_steps
 from alm.core.config import PartConfig
 from alm.core.files import atomic_folder
 from alm.core.parts import Parts
@@ -76,7 +76,7 @@ def adapt(
             best = tune(adapted, dev, tell)[-1]
             weights, adapted = best.weights, with_weights(adapted, best)
         before, after = (_wer(found, test) if test else None for found in (parts, adapted))
-        save_recognizer(temporary, adapted, {"language_model": {"weights": "dir:."}})
+        save_steps(temporary, adapted, {"language_model": {"weights": "dir:."}})
     return Adapted(len(worded), len(model.words), before, after, weights)
 
 

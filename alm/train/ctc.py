@@ -31,7 +31,7 @@ from alm.components.nets import CTC_OUTPUTS_PER_S, Adapter, ConvNeXtBlock, CtcHe
 from alm.core.assemble import text_pieces
 from alm.core.audio import prepare, read_at, read_audio
 from alm.core.cache import Cache, cached
-from alm.core.checkpoint import save_recognizer
+from alm.core.checkpoint import save_steps
 from alm.core.parts import Parts
 from alm.train.data import loader
 from alm.train.optimize import optimizer_of, progress
@@ -174,7 +174,7 @@ class AdapterTraining(pl.LightningModule):
         rest = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith(("adapter.", "head."))}
         save_file(rest, folder / MEL_FILE)
         if self.parts.recipe.searches:
-            save_recognizer(folder, self.parts, {"encoder": {"adapter": "dir:.", "output": "posteriors"}})
+            save_steps(folder, self.parts, {"encoder": {"adapter": "dir:.", "output": "posteriors"}})
 
     def load_part(self, folder: Path) -> None:
         """Starts from an earlier adapter of the same size; the CTC head starts anew where its labels are others, the mel head

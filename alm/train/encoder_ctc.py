@@ -25,7 +25,7 @@ from alm.components.encoders.cards import CTC_FILE
 from alm.components.encoders.frames import WINDOW_S
 from alm.components.nets import CTC_OUTPUTS_PER_S, CtcHead
 from alm.core.audio import duration_of, prepare, read_audio
-from alm.core.checkpoint import save_recognizer
+from alm.core.checkpoint import save_steps
 from alm.core.parts import Parts
 from alm.train.ctc import Labels, make_labels
 from alm.train.data import loader
@@ -108,7 +108,7 @@ class EncoderCtc(pl.LightningModule):
         self.network.save(folder)
         save_head(self.head, folder / CTC_FILE)
         if self.parts.recipe.searches:
-            save_recognizer(folder, self.parts, {"encoder": {"weights": "dir:.", "head": "dir:.", "output": "posteriors"}})
+            save_steps(folder, self.parts, {"encoder": {"weights": "dir:.", "head": "dir:.", "output": "posteriors"}})
 
     def load_part(self, folder: Path) -> None:
         """The head of an earlier run; the encoder starts from its own weights."""

@@ -318,6 +318,27 @@ class VocoderOptions:
 
 
 @dataclass(frozen=True)
+class ClassifyOptions:
+    """`train.options` of objective classify.
+
+    Attributes:
+        label: what is to be told: "language", "speaker", or another label that utterances have. A classifier of frames tells speech.
+        margin: by which the cosine of the true label must be better than others' (AM-softmax, arXiv 1801.05599); for verification.
+        mixtures, mixture_s: for frames: how many recordings are put together, and how long each is at least.
+        sounds: share of other sounds among what they are made of, of utterances without a text.
+        least_snr_db, most_snr_db: of the noise in them.
+    """
+
+    label: str = "language"
+    margin: float = 0.0
+    mixtures: int = 400
+    mixture_s: float = 10.0
+    sounds: float = 0.25
+    least_snr_db: float = 5.0
+    most_snr_db: float = 40.0
+
+
+@dataclass(frozen=True)
 class RescoreOptions:
     """`train.options` of objective rescore.
 
@@ -347,6 +368,7 @@ class NgramFitOptions:
 OPTIONS: dict[str, type] = {
     "best-rq": BestRqOptions,
     "bpe": BpeOptions,
+    "classify": ClassifyOptions,
     "ctc": CtcOptions,
     "denoise": DenoiseOptions,
     "dpo": DpoOptions,

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Utterance
 from alm.core.audio import read_audio
-from alm.core.checkpoint import save_recognizer
+from alm.core.checkpoint import save_steps
 from alm.core.parts import Parts
 from alm.core.recognition import SearchRecognizer
 from alm.train.data import loader
@@ -92,7 +92,7 @@ class RescorerTraining(pl.LightningModule):
     def save_part(self, folder: Path) -> None:
         """The rescorer, and the recognizer around it: a model that transcribes."""
         self.rescorer.save(folder)
-        save_recognizer(folder, self.parts, {"rescorer": {"weights": "dir:."}})
+        save_steps(folder, self.parts, {"rescorer": {"weights": "dir:."}})
 
     def load_part(self, folder: Path) -> None:
         """Goes on from an earlier rescorer of the same sizes."""
