@@ -25,7 +25,8 @@ from alm.components.prompts.cards import HEADERS, QwenAudioOptions, qwen_audio_c
 from alm.components.prompts.qwen_tags import ANSWER, AUDIO, END_OF_AUDIO, LAST_S, NOTES, QUESTION, STARTS, STEPS_PER_S, TAG, TIMES, check_header, language_tag, language_tags
 
 MAX_TEXT_IDS = 400
-IDS_A_SLOT, IDS_BESIDE = 4, 16  # of a transcript or translation: a word with its two times, for each position that is heard, and some more
+IDS_A_SLOT = {"text": 2, "marks": 4}  # of a transcript or translation, and of one in which a word stands between two times, for each position heard,
+IDS_BESIDE = 16  # and some more
 
 
 class QwenAudioFormat:
@@ -86,7 +87,7 @@ class QwenAudioFormat:
             SpanRule(
                 "text",
                 vocabulary.end_id,
-                _most_ids(sample, header),
+                _most_ids(sample, header, emit.modality),
                 renders=sample.rendered(index),
                 language=emit.language,
                 also=tuple(_range_of(tags, vocabulary) for tags in ([TIMES] if emit.modality == "marks" else among)),
@@ -136,11 +137,11 @@ def _range_of(tags: Many[str], vocabulary: JointVocabulary) -> tuple[int, int]:
     return vocabulary.tag_id(tags[0]), vocabulary.tag_id(tags[-1]) + 1
 
 
-def _most_ids(sample: Sample, header: Many[str]) -> int:
+def _most_ids(sample: Sample, header: Many[str], modality: str) -> int:
     """How long an answer may be: what says what was heard is not many times as long."""
     given = [segment.content for segment in sample.segments() if not segment.learn]
     heard = sum(content.num_slots if isinstance(content, Features) else content.num_frames for content in given if isinstance(content, Features | Units))
-    return min(MAX_TEXT_IDS, IDS_BESIDE + IDS_A_SLOT * heard) if heard and header[0] == STARTS[0] else MAX_TEXT_IDS
+    return min(MAX_TEXT_IDS, IDS_BESIDE + IDS_A_SLOT[modality] * heard) if heard and header[0] == STARTS[0] else MAX_TEXT_IDS
 
 
 def _is_language(header: Many[str]) -> bool:
