@@ -404,12 +404,10 @@ class RescorerCard:
     """Readings of a clip -> how good each one is, beside what the search found.
 
     Attributes:
-        trained: False before training, which changes nothing yet.
         tunes: options that weigh it, each with the values that `alm tune` tries.
         trainable: names of the objectives of alm.train that train it.
     """
 
-    trained: bool = True
     tunes: dict[str, tuple[float, ...]] = field(default_factory=dict)
     trainable: tuple[str, ...] = ()
     licence: str = ""

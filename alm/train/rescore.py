@@ -13,11 +13,13 @@ from typing import Any
 import jiwer
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Utterance
+from alm.components.rescorers.cards import HEAD_FILE
 from alm.core.audio import read_audio
 from alm.core.checkpoint import save_steps
 from alm.core.parts import Parts
@@ -96,10 +98,8 @@ class RescorerTraining(pl.LightningModule):
 
     def load_part(self, folder: Path) -> None:
         """Goes on from an earlier rescorer of the same sizes."""
-        from safetensors.torch import load_file
-
         self.rescorer.encoder.load_state_dict(load_file(folder / "model.safetensors"))
-        self.rescorer.head.load_state_dict(load_file(folder / "rescorer.safetensors"))
+        self.rescorer.head.load_state_dict(load_file(folder / HEAD_FILE))
 
 
 def build(parts: Parts, options: RescoreOptions, track: Any) -> tuple[RescorerTraining, Any, Any]:

@@ -84,9 +84,11 @@ class Mlp:
 
     @torch.inference_mode()
     def _batched(self, features: Many[Features], compute) -> list[Tensor]:  # type: ignore[no-untyped-def]
-        if any(item.fingerprint != self.card.features_fingerprint for item in features):
-            other = next(item.fingerprint for item in features if item.fingerprint != self.card.features_fingerprint)
-            raise AlmError(f"got features of encoder {other}", f"those of {self.card.features_fingerprint}, on which the classifier was trained", "use the encoder of its recipe")
+        others = [item.fingerprint for item in features if item.fingerprint != self.card.features_fingerprint]
+        if others:
+            raise AlmError(
+                f"got features of encoder {others[0]}", f"those of {self.card.features_fingerprint}, on which the classifier was trained", "use the encoder of its recipe"
+            )
         found: list[Tensor] = [torch.empty(0)] * len(features)
         for group in batches_by_length([item.num_frames for item in features], AT_ONCE):
             values, mask = pad_frames([features[i].values.float() for i in group])

@@ -36,4 +36,4 @@ def bert_rescorer_card(options: BertRescorerOptions, context: LoadContext) -> Re
     """
     if options.weights and not (context.folders(options.weights)[0] / HEAD_FILE).is_file():
         raise AlmError(f"got rescorer weights {options.weights}, which have no {HEAD_FILE}", "a trained rescorer", "train one with a recipe of objective rescore")
-    return RescorerCard(trained=bool(options.weights), tunes=TUNES, trainable=("rescore",), source="arXiv 1810.04805; arXiv 1910.14659")
+    return RescorerCard(tunes=TUNES, trainable=("rescore",), source="arXiv 1810.04805; arXiv 1910.14659")

@@ -228,9 +228,10 @@ class Beams:
                 classes, frames = traced(row, beam)
                 total = scores[beam] + (float(self.language[row, beam]) + more)
                 readings.append(Hypothesis(self.labels.text(classes), total, scores[beam], spoken, classes, frames))
-            readings.sort(key=lambda reading: -reading.score)
-            distinct = {reading.text: reading for reading in reversed(readings)}  # prefixes may spell the same: the best of them
-            found.append(sorted(distinct.values(), key=lambda reading: -reading.score)[: self.options.readings])
+            distinct: dict[str, Hypothesis] = {}  # prefixes may spell the same: the best of them
+            for reading in sorted(readings, key=lambda reading: -reading.score):
+                distinct.setdefault(reading.text, reading)
+            found.append(list(distinct.values())[: self.options.readings])
         return found
 
     def _ended(self, nodes: list[Node]) -> tuple[list[float], list[float]]:
@@ -246,15 +247,11 @@ class Beams:
         """(row, beam) -> classes and the frames at which they were taken."""
         rows = len(self.nodes)
         at = torch.arange(self.options.beam).expand(rows, -1).clone()
-        history = []
-        for origin, new in reversed(self.steps):
+        columns = torch.zeros(len(self.steps), rows, self.options.beam, dtype=torch.int64)
+        for frame, (origin, new) in reversed(list(enumerate(self.steps))):
             count = len(origin)
-            history.append((new.gather(1, at[:count]), count))
+            columns[frame, :count] = new.gather(1, at[:count])
             at[:count] = origin.gather(1, at[:count])
-        history.reverse()
-        columns = torch.zeros(len(history), rows, self.options.beam, dtype=torch.int64)
-        for frame, (taken, count) in enumerate(history):
-            columns[frame, :count] = taken
 
         def traced(row: int, beam: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
             column = columns[:, row, beam]

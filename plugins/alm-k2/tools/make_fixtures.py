@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from alm_k2 import graphs, kaldi_engine
 from alm_k2.cards import GraphOptions
-from alm_k2.searches import grammar_of
+from alm_k2.searches import transducers
 from safetensors.torch import save_file
 from torch.nn import functional as F
 from torchaudio.functional import rnnt_loss
@@ -47,10 +47,7 @@ def main(folder: Path) -> None:
         path = folder / f"{order}.arpa"
         write_arpa(estimate(sentences, order), path)
         model = read_arpa(path)
-        words, spelling, back_off = graphs.Words(model.words), graphs.Spelling(labels.names), len(labels.names) + 1
-        known = [word for word in model.words if spelling.arcs(word)]
-        lexicon = graphs.lexicon(known, words, spelling, back_off)
-        grammar = graphs.weighed(grammar_of(path, words), WIDE.weight, WIDE.word_bonus, words.back_off)
+        words, lexicon, grammar, back_off = transducers(labels, model, WIDE)
         graph = kaldi_engine.compile_graph(len(labels.names) + 1, lexicon, grammar, back_off, words.back_off)
         readings = [(found[0].words, found[0].score, found[0].acoustic) if found else None for found in kaldi_engine.decode(heard, graph, WIDE)]
         beam = CtcBeam(BeamOptions(weight=WIDE.weight, word_bonus=WIDE.word_bonus)).search(heard, labels, model)

@@ -17,6 +17,7 @@ class GraphOptions:
     word_bonus: added for each word.
     beam: a path that is so much worse than the best one (ln) is dropped.
     max_active: states that are kept at each frame.
+    readings: how many are given, best first; 1 of `kaldi`.
     """
 
     weight: float = 0.5

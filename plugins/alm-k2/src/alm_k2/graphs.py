@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 BACK_OFF = "#0"
-UNKNOWN = "<unk>"
 MARKS = ("<s>", "</s>")
 
 Arc = tuple[int, int, int, int, float]
@@ -109,19 +108,17 @@ def lexicon(known: Sequence[str], words: Words, spelling: Spelling, back_off: in
     return as_text(arcs, [(end, 0.0)])
 
 
-def topology(classes: int, extra: Sequence[int] = ()) -> str:
+def topology(classes: int) -> str:
     """Frames -> classes: a class may last, blanks come between, and a class follows itself behind a blank alone. Input classes are those of
     the posteriors, one higher, since 0 is epsilon to OpenFst.
 
     Args:
         classes: the blank and the labels.
-        extra: classes without sound, which any state lets pass: the back-off symbol.
     """
     arcs: list[Arc] = []
     for at in range(classes):
         for to in range(classes):
             arcs.append((at, to, to + 1, 0 if to == at or to == 0 else to, 0.0))
-        arcs += [(at, at, 0, label, 0.0) for label in extra]
     return as_text(arcs, [(state, 0.0) for state in range(classes)])
 
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence as Many
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
@@ -60,19 +60,37 @@ class GraphSearch:
         if path is None:
             raise AlmError("got no n-gram in a file, of which a graph is made", "an ARPA file", "set `language_model: {use: ngram, weights: ...}`; make one: alm adapt TEXTFILE")
         if (labels, path) not in self._compiled:
-            try:
-                spelling = graphs.Spelling(labels.names)
-            except ValueError as error:
-                raise AlmError(f"got {error}", "characters with a space, or pieces that mark where a word begins", "use search ctc-beam") from error
-            known = [word for word in language_model.words if spelling.arcs(word)]
-            if not known:
-                raise AlmError("got an n-gram of whose words the labels can write none", "words in the labels' characters", "spell the texts as the recipe does")
-            words = graphs.Words(language_model.words)
-            back_off = len(labels.names) + 1
-            grammar = graphs.weighed(grammar_of(path, words), self.options.weight, self.options.word_bonus, words.back_off)
-            lexicon = graphs.lexicon(known, words, spelling, back_off)
-            self._compiled[labels, path] = self.engine.compile_graph(len(labels.names) + 1, lexicon, grammar, back_off, words.back_off), words
+            texts = transducers(labels, language_model, self.options)
+            self._compiled[labels, path] = self.engine.compile_graph(len(labels.names) + 1, texts.lexicon, texts.grammar, texts.back_off, texts.words.back_off), texts.words
         return self._compiled[labels, path]
+
+
+class Transducers(NamedTuple):
+    """What a graph is compiled of; `back_off` is the back-off symbol's class."""
+
+    words: graphs.Words
+    lexicon: str
+    grammar: str
+    back_off: int
+
+
+def transducers(labels: Labels, language_model: Ngram, options: GraphOptions) -> Transducers:
+    """Lexicon and weighed grammar of an n-gram that is kept in a file.
+
+    Raises:
+        AlmError: labels in which words cannot be written, or none of the n-gram's.
+    """
+    assert language_model.path is not None
+    try:
+        spelling = graphs.Spelling(labels.names)
+    except ValueError as error:
+        raise AlmError(f"got {error}", "characters with a space, or pieces that mark where a word begins", "use search ctc-beam") from error
+    known = [word for word in language_model.words if spelling.arcs(word)]
+    if not known:
+        raise AlmError("got an n-gram of whose words the labels can write none", "words in the labels' characters", "spell the texts as the recipe does")
+    words, back_off = graphs.Words(language_model.words), len(labels.names) + 1
+    grammar = graphs.weighed(grammar_of(language_model.path, words), options.weight, options.word_bonus, words.back_off)
+    return Transducers(words, graphs.lexicon(known, words, spelling, back_off), grammar, back_off)
 
 
 def grammar_of(path: Path, words: graphs.Words) -> str:
