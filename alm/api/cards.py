@@ -238,6 +238,11 @@ class TaskCard:
         return self.inputs[0].modality if self.inputs else None
 
     @property
+    def revoices(self) -> bool:
+        """Whether it says what is heard again, by a voice that is named."""
+        return self.reads == "audio" and self.pairing == "rendering" and [str(piece) for piece in self.inputs[1:]] == ["target.label.speaker"]
+
+    @property
     def reads_aloud(self) -> bool:
         """True if the task speaks the text that it is given, and does nothing else."""
         return len(self.inputs) == len(self.outputs) == 1 and self.inputs[0].kind == "text" and self.outputs[0] == f"{self.inputs[0].side}.audio"
@@ -320,6 +325,20 @@ class SynthesizerCard:
     sample_rate_hz: int
     languages: tuple[str, ...]
     speakers: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ConverterCard:
+    """Audio -> the same words by another voice.
+
+    Attributes:
+        speakers: names that `convert` accepts; the first is the one who speaks if none is named.
+    """
+
+    sample_rate_hz: int
+    speakers: tuple[str, ...]
     licence: str = ""
     source: str = ""
 
@@ -470,6 +489,7 @@ Card = (
     | SynthesizerCard
     | DecoderCard
     | SearchCard
+    | ConverterCard
     | LanguageModelCard
     | ClassifierCard
     | RescorerCard

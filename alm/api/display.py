@@ -79,6 +79,17 @@ def _axes(width: float = 7.0, height: float = 1.4) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
+def layers_figure(accuracies: dict[str, list[float]], chance: dict[str, float]) -> Any:
+    """Accuracy in per cent over the layers of an encoder, from 1, a line a label; dashed what the most frequent label would reach."""
+    figure, axes = _axes(height=2.8)
+    for label, values in accuracies.items():
+        (line,) = axes.plot(range(1, len(values) + 1), values, marker="o", label=label)
+        axes.axhline(chance[label], color=line.get_color(), linestyle="--", linewidth=0.8)
+    axes.set(xlabel="layer", ylabel="right, %", ylim=(0, 102), xticks=range(1, max(map(len, accuracies.values()), default=1) + 1))
+    axes.legend()
+    return figure
+
+
 def waveform_figure(audio: Audio) -> Any:
     """Amplitude over seconds."""
     figure, axes = _axes()

@@ -70,6 +70,11 @@ def register_synthesizers(register: Register) -> Any:
 
 
 @hookspec
+def register_converters(register: Register) -> Any:
+    """Audio -> the same words by another voice: `load` returns a VoiceConverter, `card` is a ConverterCard."""
+
+
+@hookspec
 def register_decoders(register: Register) -> Any:
     """Scores -> ids: `load` returns a Decoder, `card` is a DecoderCard."""
 

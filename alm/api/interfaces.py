@@ -345,6 +345,21 @@ class Synthesizer(Protocol):
 
 
 @runtime_checkable
+class VoiceConverter(Protocol):
+    """Audio -> Audio: the same words by another voice."""
+
+    card: cards.ConverterCard
+
+    def convert(self, audio: Many[Audio], speaker: str = "") -> list[Audio]:
+        """One clip for each, of any rate and length.
+
+        Raises:
+            AlmError: a speaker that is not on the card, or a clip that is too short.
+        """
+        ...
+
+
+@runtime_checkable
 class Decoder(Protocol):
     """Chooses the next ids."""
 
@@ -368,7 +383,7 @@ class FollowingDecoder(Decoder, Protocol):
 
         Args:
             said: for a span of text, posteriors over the text ids [F, 1 + V], blank first, about one frame an id; for a span
-                of units, the ids of the text.
+                of units, the ids of the text; None where what was heard is neither.
         """
         ...
 

@@ -16,6 +16,7 @@ from alm.api import cards
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from alm.api.interfaces import Backbone, TextTokenizer
     from alm.api.types import Audio
 
 END_OF_TEXT = ""  # as a word: that nothing follows
@@ -99,6 +100,50 @@ class LanguageModel(Protocol):
             words: the one that follows each; END_OF_TEXT for none.
         """
         ...
+
+
+@runtime_checkable
+class WordLanguageModel(LanguageModel, Protocol):
+    """One that can list the words that it knows; any other is "<unk>" to it."""
+
+    @property
+    def words(self) -> list[str]: ...
+
+
+class PiecesSoFar:
+    """A text that grows piece by piece, and what a causal model says may come next. Each piece is computed once.
+
+    Args:
+        begin: the id before the text.
+        end: the one behind it.
+        size: ids that are pieces; the model's others are none.
+    """
+
+    def __init__(self, backbone: Backbone, begin: int, end: int, size: int) -> None:
+        self.backbone, self.end, self.size, self.cache = backbone, end, size, backbone.new_cache()
+        self.take(begin)
+
+    def next(self) -> tuple[Tensor, float]:
+        """ln P of each piece [V], and that nothing follows."""
+        return self._log_probs, float(self._log_probs[self.end])
+
+    def take(self, index: int) -> None:
+        """Goes on behind a piece."""
+        import torch
+
+        with torch.inference_mode():
+            ids = torch.tensor([[index]], device=next(self.backbone.parameters()).device)  # type: ignore[attr-defined]
+            hidden = self.backbone.hidden(self.backbone.embed(ids), None, self.cache)[0, -1:]
+            self._log_probs = self.backbone.block_scores(hidden, 0, self.size)[0].float().log_softmax(-1).cpu()
+
+
+@runtime_checkable
+class PieceLanguageModel(LanguageModel, Protocol):
+    """One that writes in the pieces of a text tokenizer."""
+
+    text_tokenizer: TextTokenizer
+
+    def begin(self) -> PiecesSoFar: ...
 
 
 @runtime_checkable

@@ -168,6 +168,19 @@ def check_recognizer(recognizer: Any, clips: Any = None) -> None:
     _refuses(lambda: recognizer.read(clips[:1], "xx"), "an unknown language")
 
 
+def check_converter(converter: Any, clips: list[Audio] | None = None) -> None:
+    """Sound of the card's rate for each clip, by every speaker; other speakers and clips without sound are refused."""
+    card = converter.card
+    assert isinstance(card, cards.ConverterCard), f"card is {type(card).__name__}, expected ConverterCard"
+    clips = clips or test_clips(16_000)
+    converted = converter.convert(clips)
+    assert len(converted) == len(clips), f"got {len(converted)} clips of {len(clips)}"
+    for clip in [*converted, *(converter.convert(clips[:1], speaker)[0] for speaker in card.speakers)]:
+        assert clip.sample_rate_hz == card.sample_rate_hz and clip.num_samples, f"got {clip.num_samples} samples at {clip.sample_rate_hz} Hz, card says {card.sample_rate_hz}"
+    _refuses(lambda: converter.convert(clips[:1], "no such speaker"), "an unknown speaker")
+    _refuses(lambda: converter.convert([Audio(clips[0].samples[:, :1], clips[0].sample_rate_hz)]), "a clip of one sample")
+
+
 def check_synthesizer(synthesizer: Any, text: str = "one two three") -> None:
     """Sound of the card's rate for each text, longer for more words; other languages and speakers are refused."""
     card = synthesizer.card

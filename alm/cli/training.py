@@ -101,19 +101,54 @@ def prefer(
 
 @app.command()
 def tune(
-    model: Annotated[str, typer.Argument(help="A model or recipe that hears by a search with a language model.")],
+    model: Annotated[str, typer.Argument(help="A model or recipe with parts.language_model.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. parts.language_model.weights=dir:FOLDER")] = None,
     split: str = "dev",
     manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, text, language, in place of a split.")] = None,
     language: Annotated[str, typer.Option("--language", help="Of the clips; all if not given.")] = "",
 ) -> None:
-    """Find on held-out clips what a search's language model and words should weigh; prints the key=value to use."""
+    """Find on held-out clips what a language model and words should weigh, in a search or in what a backbone writes; prints the key=value to use."""
+    from alm.core.models import load
     from alm.core.parts import Parts
     from alm.train import tune as core
 
     parts = Parts.of_model(model, overrides or ())
-    trials = core.tune(parts, _clips(parts, split, manifest, language), lambda trial: print(f"{trial.wer:6.2f} % WER  {' '.join(trial.overrides)}", flush=True))
+    clips = _clips(parts, split, manifest, language)
+
+    def tell(trial: core.Trial) -> None:
+        print(f"{trial.wer:6.2f} % WER  {' '.join(trial.overrides)}", flush=True)
+
+    trials = core.tune(parts, clips, tell) if parts.recipe.searches else core.tune_fusion(load(model, overrides or ()), clips, tell)
     print(f"best: {trials[-1].wer:.2f} % WER with\n{' '.join(trials[-1].overrides)}")
+
+
+@app.command()
+def probe(
+    recipe: Annotated[str, typer.Argument(help="A recipe or model with a frame encoder, e.g. prompts-languages.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. parts.encoder.weights=hf:ORG/NAME@REVISION")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="What is to be told; language if not given. May be given several times.")] = None,
+    split: str = "test",
+    max_clips: Annotated[int, typer.Option(help="Of each label in each split; 0 takes all.")] = 60,
+    plot: Annotated[Path | None, typer.Option(help="A picture of layer against accuracy, .png or .svg.")] = None,
+) -> None:
+    """Tell a label from each layer of an encoder by a linear classifier: which layer knows the language, the speaker, the emotion."""
+    from alm.api.display import layers_figure
+    from alm.core.catalogue import table
+    from alm.core.parts import Parts
+    from alm.train import probe as core
+    from alm.train.run import progress_bar
+
+    parts = Parts.of_model(recipe, overrides or ())
+    found = {name: core.probe(parts, name, split=split, max_clips=max_clips, track=progress_bar) for name in label or ("language",)}
+    for name, probed in found.items():
+        print(f"{name}: {len(probed.labels)} kinds, {probed.clips} held-out clips; the most frequent alone: {probed.chance:.1f} %")
+    depth = len(next(iter(found.values())).layers)
+    print(table(("layer", *(f"{name}, %" for name in found)), [(str(place + 1), *(f"{probed.layers[place].accuracy:.1f}" for probed in found.values())) for place in range(depth)]))
+    if plot is not None:
+        layers_figure({name: [layer.accuracy for layer in probed.layers] for name, probed in found.items()}, {name: probed.chance for name, probed in found.items()}).savefig(
+            plot, dpi=120, bbox_inches="tight"
+        )
+        print(plot)
 
 
 @app.command()
@@ -136,7 +171,7 @@ def adapt(
     found = core.adapt(parts, read_lines(texts), language, folder, order=order, dev=clips[dev], test=clips[test])
     print(f"{found.texts} texts, {found.words} words; {' '.join(f'{name}={value:g}' for name, value in found.weights.items())}")
     if found.before is not None:
-        print(f"WER on {len(clips[test])} clips: {found.before:.2f} % before, {found.after:.2f} % after")
+        print(f"WER on {len(clips[test])} clips: {found.before:.2f} % before, {found.after:.2f} % after: {found.change}, 95 % of the bootstrap")
     print(folder)
 
 

@@ -106,9 +106,26 @@ def register_vocoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_recognizers(register: Callable[..., None]) -> None:
-    from alm.components.recognizers.cards import WhisperRecognizerOptions, whisper_recognizer_card
+    from alm.components.recognizers.cards import TransducerOptions, WhisperRecognizerOptions, transducer_card, whisper_recognizer_card
+    from alm.components.speecht5.cards import SpeechT5RecognizerOptions, recognizer_card
 
     register("whisper", _late("recognizers.whisper", "load_recognizer"), whisper_recognizer_card, WhisperRecognizerOptions)
+    register("transducer", _late("recognizers.transducer", "load_recognizer"), transducer_card, TransducerOptions)
+    register("speecht5", _late("speecht5.network", "load_recognizer"), recognizer_card, SpeechT5RecognizerOptions)
+
+
+@hookimpl
+def register_synthesizers(register: Callable[..., None]) -> None:
+    from alm.components.speecht5.cards import SpeechT5VoiceOptions, synthesizer_card
+
+    register("speecht5", _late("speecht5.network", "load_synthesizer"), synthesizer_card, SpeechT5VoiceOptions)
+
+
+@hookimpl
+def register_converters(register: Callable[..., None]) -> None:
+    from alm.components.speecht5.cards import SpeechT5VoiceOptions, converter_card
+
+    register("speecht5", _late("speecht5.network", "load_converter"), converter_card, SpeechT5VoiceOptions)
 
 
 @hookimpl

@@ -25,7 +25,7 @@ from alm.core.config import CASCADE
 from alm.core.parts import load_task
 from alm.core.pipeline import Pipeline, size_of
 from alm.core.recognition import SearchRecognizer
-from alm.core.results import Piece, Request, Result
+from alm.core.results import NOTHING, Piece, Request, Result
 from alm.core.voice import Clock
 
 AT_ONCE = 32  # recordings that are read together
@@ -51,10 +51,17 @@ class Cascade(Pipeline):
             self.recognizer.warm_up()
 
     @cached_property
+    def converter(self) -> Any:
+        return self.parts.load("converter")
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Those of its tasks, or that the recognizer hears."""
         named = {language for task in self.recipe.data.tasks for language in (*task.source, *task.target)}
-        return tuple(sorted(named)) or (self.recognizer_card.languages if self.hears else self.parts.card("prompt").languages)
+        if self.hears:
+            return tuple(sorted(named)) or self.recognizer_card.languages
+        spoken = self.parts.card("synthesizer").languages if self.parts.has("synthesizer") else ()
+        return tuple(sorted(named)) or (self.parts.card("prompt").languages if self.parts.has("prompt") else spoken)
 
     @property
     def hears(self) -> bool:
@@ -88,7 +95,7 @@ class Cascade(Pipeline):
         """What is said in the recordings, or the texts as they stand."""
         texts = [request.content if isinstance(request.content, str) else "" for request in requests]
         for language in dict.fromkeys(request.source for request in requests):
-            spoken = [index for index, request in enumerate(requests) if request.source == language and not isinstance(request.content, str)]
+            spoken = [index for index, request in enumerate(requests) if request.source == language and not isinstance(request.content, str) and not self._converts(request)]
             if spoken:
                 for index, text in zip(spoken, self.recognizer.read([opened(requests[index].content) for index in spoken], language), strict=True):
                     texts[index] = text
@@ -109,6 +116,9 @@ class Cascade(Pipeline):
             heard_s: how long that took.
         """
         card = load_task(self.parts.found, request.task).card
+        if self._converts(request):
+            yield from self._converted(request)
+            return
         clock, said, segments, clips = Clock("recognize", "write", "speak"), {"source": heard}, list[Segment](), list[Audio]()
         clock.seconds["recognize"] = heard_s
         emitted: tuple[int, ...] = ()
@@ -144,9 +154,20 @@ class Cascade(Pipeline):
                 clock.spent("speak")
                 yield Piece(index, audio=clips[-1], seconds=dict(clock.seconds))
             clock.resume()
-        shown = prompt or Sequence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
+        shown = prompt or NOTHING
         result = Result(request, tuple(segments), Audio.join(clips) if clips else None, shown, emitted, shown.spans, dict(clock.seconds))
         yield Piece(seconds=dict(clock.seconds), result=result)
+
+    def _converts(self, request: Request) -> bool:
+        """Whether a converter takes it whole, without words between."""
+        return self.parts.has("converter") and bool(load_task(self.parts.found, request.task).card.revoices)
+
+    def _converted(self, request: Request) -> Iterator[Piece]:
+        clock = Clock("convert")
+        (clip,) = self.converter.convert([opened(request.content)], request.speaker or request.labels.get("speaker", ""))
+        clock.spent("convert")
+        yield Piece(0, audio=clip, seconds=dict(clock.seconds))
+        yield Piece(seconds=dict(clock.seconds), result=Result(request, (), clip, NOTHING, (), NOTHING.spans, dict(clock.seconds)))
 
     def _check_request(self, request: Request) -> None:
         """
@@ -156,11 +177,12 @@ class Cascade(Pipeline):
         card = load_task(self.parts.found, request.task).card
         self.task_config(request.task)
         check_content(request, card)
-        for kind, needed, there in (
+        needs = (
             ("recognizer", card.reads == "audio", self.hears),
             ("synthesizer", any(piece.modality == "audio" for piece in card.outputs), self.parts.has("synthesizer")),
             ("backbone", self._needs_writing(card) and not self._translates(request, card), self.parts.has("backbone")),
-        ):
+        )
+        for kind, needed, there in () if self._converts(request) else needs:
             if needed and not there:
                 raise AlmError(f"got task {request.task} for a cascade without {kind}", f"parts.{kind}", "add one to the recipe, or choose another task")
         for piece in card.inputs:

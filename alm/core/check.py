@@ -28,6 +28,7 @@ NEEDS = {
     "hubert": ("tokenizer",),
     "wav2vec2": (),
     "encoder-ctc": ("encoder",),
+    "transducer": ("encoder",),
     "rescore": ("encoder", "search", "rescorer"),
     "classify": ("encoder", "classifier"),
 }
@@ -36,6 +37,7 @@ AT_ONCE = ("kmeans", "bpe", "ngram")  # objectives that fit in one go and need n
 TRAINS = {
     "ctc": "encoder",
     "encoder-ctc": "encoder",
+    "transducer": "encoder",
     "kmeans": "tokenizer",
     "vocoder": "vocoder",
     "unit-labels": "unit_decoder",
@@ -178,6 +180,8 @@ def _cascade_fits(parts: Parts, task: TaskConfig, card: Any, cards: dict[str, An
         if told:
             yield f"task {task.use!r} wants {' and '.join(card.outputs)}", f"label {told!r}, which the classifier tells", "choose another task or classifier"
         return  # untrained: it may tell any
+    if card.revoices and parts.has("converter"):
+        return
     if card.reads == "audio" and not (parts.has("recognizer") or parts.recipe.searches):
         yield f"task {task.use!r} hears", "parts.recognizer", "add `recognizer: {use: whisper}` under parts"
     if any(piece.modality == "audio" for piece in card.outputs) and not parts.has("synthesizer"):

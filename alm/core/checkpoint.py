@@ -68,6 +68,13 @@ def save_steps(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, str]]
     (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, data=data, train=TrainConfig())))
 
 
+def save_recognizer(folder: Path, parts: Parts, use: str, options: Mapping[str, Any]) -> None:
+    """The recipe of a model that is a recognizer by itself, whose weights are in the folder already."""
+    recognizer = PartConfig(use, {"weights": "dir:.", **options})
+    data = dataclasses.replace(parts.recipe.data, tasks=parts.recipe.data.tasks or (TaskConfig("ASR"),))
+    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts={"recognizer": recognizer}, data=data, train=TrainConfig())))
+
+
 def _beside_the_backbone(model: Model) -> dict[str, nn.Module]:
     """What is trained and saved with it."""
     return {label: module for label, module in (("projector", model.projector), ("depth", model.depth)) if module is not None}

@@ -13,6 +13,8 @@ from typing import Any
 
 from alm.api.errors import AlmError
 from alm.api.manifests import utterances_from_lines
+from alm.api.text import normalize_text
+from alm.core.bootstrap import Interval, wer_difference, word_errors
 from alm.core.cascade import seconds_to_first
 from alm.core.catalogue import table
 from alm.core.evaluate import Score, evaluate, pairs_of, request_of
@@ -72,7 +74,7 @@ def _measured(model: str, ends: tuple[str, ...], split: str, manifest: Path | No
     for end, use in uses.items():
         found, rows = evaluate(pipeline, use, utterances, max_clips=max_clips)
         scores += [Score(end, s.languages, s.metric, s.value, s.unit, s.clips) for s in found]
-        details += [{key: value for key, value in row.items() if key != "result"} for row in rows]
+        details += [{"end": end, **{key: value for key, value in row.items() if key != "result"}} for row in rows]
         card = load_task(pipeline.parts.found, use).card
         pairs = [pair for pairs in pairs_of(pipeline, use, utterances, TIMED_CLIPS).values() for pair in pairs][:TIMED_CLIPS]
         for request in (request_of(use, card, source, target) for source, target in pairs):
@@ -97,8 +99,8 @@ def longest_tasks(pipeline: Pipeline, ends: Many[str] = ()) -> dict[str, str]:
 
 
 def as_table(found: Many[Measured]) -> str:
-    """A Markdown table, a row a figure, a column a model."""
-    rows: dict[str, dict[str, float]] = {}
+    """A Markdown table, a row a figure, a column a model; word errors also as their difference to those of the first, with 95 % of its bootstrap."""
+    rows: dict[str, dict[str, Any]] = {}
     for measured in found:
         by_name: dict[str, list[float]] = {}
         for score in measured.scores:
@@ -107,9 +109,25 @@ def as_table(found: Many[Measured]) -> str:
         figures |= {"first text, s": measured.text_s, "first sound, s": measured.audio_s, "memory, MB": measured.memory_mb}
         for name, value in figures.items():
             if value is not None:
-                rows.setdefault(name, {})[measured.model] = value
+                rows.setdefault(name, {})[measured.model] = f"{value:.2f}"
+    for measured in found[1:]:
+        for name, interval in differences(found[0], measured).items():
+            rows.setdefault(f"{name} wer, against {found[0].model}", {})[measured.model] = interval
     models = [measured.model for measured in found]
-    return table(("figure", *models), [(name, *(f"{values[model]:.2f}" if model in values else "" for model in models)) for name, values in rows.items()])
+    return table(("figure", *models), [(name, *(str(values.get(model, "")) for model in models)) for name, values in rows.items()])
+
+
+def differences(first: Measured, other: Measured) -> dict[str, Interval]:
+    """Word errors of one model less those of another, by task and language; where both are scored by them, on the same clips."""
+    found = {}
+    for end, languages in dict.fromkeys((score.task, score.languages) for score in other.scores if score.metric == "wer"):
+        sides = [[row for row in measured.details if (row["end"], row["languages"]) == (end, languages)] for measured in (first, other)]
+        language = languages.split("-")[-1]
+        spelt = [[[normalize_text(text, language, accents=False) for text in (row["reference"], (row["texts"] or [""])[-1])] for row in rows] for rows in sides]
+        before, after = (word_errors([reference for reference, _ in rows], [read for _, read in rows]) if rows else None for rows in spelt)
+        if before is not None and after is not None and before.words.tolist() == after.words.tolist():
+            found[f"{end} {languages}"] = wer_difference(before, after)
+    return found
 
 
 def as_json(found: Many[Measured]) -> list[dict[str, Any]]:

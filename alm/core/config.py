@@ -19,12 +19,30 @@ from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.types import Utterance
 from alm.core.plugins import Registry, registry
 
-OBJECTIVES = ("lm", "bpe", "ngram", "ctc", "kmeans", "vocoder", "unit-labels", "best-rq", "hubert", "wav2vec2", "encoder-ctc", "classify", "rescore", "dpo", "masked-lm", "denoise")
+OBJECTIVES = (
+    "lm",
+    "bpe",
+    "ngram",
+    "ctc",
+    "kmeans",
+    "vocoder",
+    "unit-labels",
+    "best-rq",
+    "hubert",
+    "wav2vec2",
+    "encoder-ctc",
+    "transducer",
+    "classify",
+    "rescore",
+    "dpo",
+    "masked-lm",
+    "denoise",
+)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS = ("adamw", "adafactor")
 BASE = "base"  # of the ablations of a recipe, what all have in common
-CASCADE = ("recognizer", "synthesizer")  # parts that make a recipe one whose parts work one after another, each by itself
+CASCADE = ("recognizer", "synthesizer", "converter")  # parts that make a recipe one whose parts work one after another, each by itself
 PART_KINDS = (
     "tokenizer",
     "encoder",
@@ -172,6 +190,21 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class FusionConfig:
+    """What a language model weighs in the transcripts that a backbone writes (alm.core.fusion); a search has weights of its own.
+
+    Attributes:
+        weight: of ln P by parts.language_model, beside the backbone's own.
+        word_bonus: added for each word that is over, by a model of words.
+        own_weight: of ln P by the backbone without what it hears; below 0 takes back what it expects.
+    """
+
+    weight: float = 0.3
+    word_bonus: float = 0.0
+    own_weight: float = 0.0
+
+
+@dataclass(frozen=True)
 class RecipeConfig:
     """One system: its parts, its data, its training."""
 
@@ -179,6 +212,7 @@ class RecipeConfig:
     description: str = ""
     parts: dict[str, PartConfig] = field(default_factory=dict)
     layout: LayoutConfig = field(default_factory=LayoutConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -192,6 +226,11 @@ class RecipeConfig:
     def searches(self) -> bool:
         """Whether it reads what its encoder hears by a search over labels."""
         return "search" in self.parts
+
+    @property
+    def fuses(self) -> bool:
+        """Whether something beside the backbone has a say in the transcripts that it writes."""
+        return "backbone" in self.parts and not self.is_cascade and ("language_model" in self.parts or bool(self.fusion.own_weight))
 
     @property
     def classifies(self) -> bool:
@@ -360,7 +399,7 @@ def _build(kind: Any, content: dict[str, Any], where: str) -> Any:
         raise AlmError(f"{where}: {error}", f"all required keys of {kind.__name__}", "add the missing key") from error
 
 
-NESTED: dict[Any, Any] = {DataConfig: DataConfig, LayoutConfig: LayoutConfig, TrainConfig: TrainConfig}
+NESTED: dict[Any, Any] = {kind: kind for kind in (DataConfig, FusionConfig, LayoutConfig, TrainConfig)}
 LISTS = {tuple[CorpusConfig, ...]: CorpusConfig, tuple[TaskConfig, ...]: TaskConfig}
 
 

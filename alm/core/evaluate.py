@@ -86,7 +86,7 @@ def evaluate(
         for (source, target), reference, result in zip(pairs, references, results, strict=True):
             texts = [marks_text(s.content) if isinstance(s.content, tuple) else s.content for s in result.segments if isinstance(s.content, str | tuple)]
             written = marks_text(reference) if isinstance(reference, tuple) else reference
-            rows.append({"task": use, "source": source.id, "target": target.id, "reference": written, "texts": texts, "result": result})
+            rows.append({"task": use, "languages": languages, "source": source.id, "target": target.id, "reference": written, "texts": texts, "result": result})
     return scores, rows
 
 

@@ -47,7 +47,7 @@ class Progress(PlanReader):
             rule = self.plan[self.rule]
             decoder = decoders[rule.kind]
             said = None if rule.renders is None else self.said if rule.renders == GIVEN else self.pieces[rule.renders]
-            if said is not None and isinstance(decoder, FollowingDecoder):
+            if rule.renders is not None and isinstance(decoder, FollowingDecoder):
                 decoder = decoder.follow(said, rule, vocabulary) or decoder
             self.span_decoders[self.rule] = decoder
         return self.span_decoders[self.rule]

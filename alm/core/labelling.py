@@ -14,12 +14,12 @@ from torch import Tensor
 
 from alm.api.cards import SpeechDetectorCard, TaskCard
 from alm.api.errors import AlmError
-from alm.api.types import Audio, Features, Mark, Marks, Segment, Sequence
+from alm.api.types import Audio, Features, Mark, Marks, Segment
 from alm.core.asked import check_content, opened
 from alm.core.audio import prepare
 from alm.core.parts import load_task
 from alm.core.pipeline import Pipeline, size_of
-from alm.core.results import Piece, Request, Result
+from alm.core.results import NOTHING, Piece, Request, Result
 from alm.core.segments import speech_of
 from alm.core.voice import Clock
 
@@ -85,8 +85,7 @@ class Labelling(Pipeline):
         if card.frames:
             stretches = speech_of(values[:, card.labels.index(SPEECH)].exp(), features.frame_rate_hz)
             content = tuple(Mark(SPEECH, round(start, 2), round(stop, 2)) for start, stop in stretches)
-        nothing = Sequence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
-        return Result(request, (Segment(content, True, request.source),), None, nothing, (), (), seconds)
+        return Result(request, (Segment(content, True, request.source),), None, NOTHING, (), (), seconds)
 
     def _check_request(self, request: Request) -> None:
         """

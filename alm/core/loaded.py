@@ -19,6 +19,7 @@ from alm.core.audio import prepare
 from alm.core.check import check_model
 from alm.core.checkpoint import load_state
 from alm.core.config import TaskConfig, load_recipe
+from alm.core.fusion import Fused
 from alm.core.parts import Parts, load_component, load_task
 from alm.core.plugins import Registry, registry
 from alm.core.wording import Wording
@@ -83,7 +84,11 @@ class LoadedModel:
 
     @cached_property
     def decoder(self) -> Any:
-        return self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
+        decoder = self.parts.load("decoder") if self.parts.has("decoder") else load_component(self.parts.found, "decoder", "greedy", {}, self.parts.context)
+        if not self.recipe.fuses:
+            return decoder
+        language_model = self.parts.load("language_model") if self.parts.has("language_model") else None
+        return Fused(decoder, self.recipe.fusion, language_model, self.model.backbone)
 
     @cached_property
     def unit_decoder(self) -> Any:

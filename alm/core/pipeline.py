@@ -196,6 +196,21 @@ class Pipeline(LoadedModel):
             raise AlmError("the model emitted no unit", "audio", "try another text")
         return audio
 
+    def convert(self, audio: Audio | Path, language: str, *, speaker: Speaker = "") -> Audio:
+        """Speech -> the same words by another voice.
+
+        Args:
+            language: of the speech.
+
+        Raises:
+            AlmError: as `run`, or no unit came out.
+        """
+        labels = {"speaker": speaker} if isinstance(speaker, str) and speaker else {}
+        converted = self.run("VC", audio, language, speaker=speaker, labels=labels).audio
+        if converted is None:
+            raise AlmError("the model emitted no unit", "audio", "try another recording")
+        return converted
+
     def chat(self, message: str | Audio | Path, language: str = "en", *, to: str = "", speaker: Speaker = "", decoder: Any = None, seed: int = 0) -> Result:
         """One turn of a dialogue, by the dialogue task that the model was trained on: of several the one with the most intermediate
         results, as the chain of modality has them.
@@ -255,11 +270,11 @@ class Pipeline(LoadedModel):
         """What the model makes of a sample whose audio is units or features."""
         return next(self._run([request], [sample], decoder, seed))
 
-    def answers(self, requests: Many[Request], samples: Many[Sample], on_done: Callable[[int], None] | None = None) -> list[Result]:
+    def answers(self, requests: Many[Request], samples: Many[Sample], on_done: Callable[[int], None] | None = None, decoder: Any = None) -> list[Result]:
         """The same of many, in batches; the results are in their order."""
         results: list[Result] = []
         for start in range(0, len(samples), MAX_BATCH):
-            results += self._run(requests[start : start + MAX_BATCH], samples[start : start + MAX_BATCH], None, 0)
+            results += self._run(requests[start : start + MAX_BATCH], samples[start : start + MAX_BATCH], decoder, 0)
             if on_done:
                 on_done(len(results) - start)
         return results

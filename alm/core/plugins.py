@@ -29,6 +29,7 @@ KINDS = {  # what a recipe calls a part -> the hook that registers it
     "vocoder": "register_vocoders",
     "recognizer": "register_recognizers",
     "synthesizer": "register_synthesizers",
+    "converter": "register_converters",
     "decoder": "register_decoders",
     "search": "register_searches",
     "language_model": "register_language_models",

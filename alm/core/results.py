@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from alm.api.types import Audio, AudioFile, Marks, Prosody, Segment, Sequence, Span, Speaker, Units
+
+
+NOTHING = Sequence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))  # where no backbone was shown anything
 
 
 @dataclass(frozen=True)

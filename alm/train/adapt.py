@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 
-import jiwer
-
 from alm.api.errors import AlmError
 from alm.api.types import Utterance
 from alm.components.language_models.cards import ARPA_FILES
 from alm.components.language_models.ngram import estimate, write_arpa
 from alm.core.audio import read_audio
+from alm.core.bootstrap import Errors, Interval, wer_difference, word_errors
 from alm.core.checkpoint import save_steps
 from alm.core.config import PartConfig
 from alm.core.files import atomic_folder
@@ -31,6 +30,7 @@ class Adapted:
 
     Attributes:
         before, after: words that were wrong on the scored clips, in per cent; None without any.
+        change: the one less the other, with its bootstrap.
         weights: by part and option, as they were tuned; {} without clips to tune on.
     """
 
@@ -38,6 +38,7 @@ class Adapted:
     words: int
     before: float | None
     after: float | None
+    change: Interval | None
     weights: dict[str, float]
 
 
@@ -75,9 +76,10 @@ def adapt(
         if dev:
             best = tune(adapted, dev, tell)[-1]
             weights, adapted = best.weights, with_weights(adapted, best)
-        before, after = (_wer(found, test) if test else None for found in (parts, adapted))
+        errors = [_errors(found, test) for found in (parts, adapted)] if test else []
         save_steps(temporary, adapted, {"language_model": {"weights": "dir:."}})
-    return Adapted(len(worded), len(model.words), before, after, weights)
+    before, after, change = (errors[0].wer, errors[1].wer, wer_difference(*errors)) if errors else (None, None, None)
+    return Adapted(len(worded), len(model.words), before, after, change, weights)
 
 
 def _with_language_model(parts: Parts, folder: Path) -> Parts:
@@ -86,7 +88,7 @@ def _with_language_model(parts: Parts, folder: Path) -> Parts:
     return dataclasses.replace(parts, recipe=dataclasses.replace(parts.recipe, parts={**parts.recipe.parts, "search": search, "language_model": language_model}))
 
 
-def _wer(parts: Parts, utterances: Many[Utterance]) -> float:
+def _errors(parts: Parts, utterances: Many[Utterance]) -> Errors:
     recognizer = SearchRecognizer(parts)
     read = [readings[0].text for readings in recognizer.readings([read_audio(u.audio) for u in utterances if u.audio is not None])]
-    return float(100 * jiwer.wer([recognizer.wording.written(u.text, u.language) for u in utterances if u.audio is not None], read))
+    return word_errors([recognizer.wording.written(u.text, u.language) for u in utterances if u.audio is not None], read)

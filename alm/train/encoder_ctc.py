@@ -51,13 +51,20 @@ class EncoderCtc(pl.LightningModule):
 
     Args:
         network: a FrameNetwork whose `model` is trained.
+
+    Attributes:
+        languages: of what it is trained on.
     """
+
+    loss_name = "ctc"
+    languages: list[str]
 
     def __init__(self, network: Any, labels: Labels, frame_rate_hz: float, options: EncoderCtcOptions, parts: Parts) -> None:
         super().__init__()
         self.network, self.labels, self.options, self.train_config, self.parts = network, labels, options, parts.recipe.train, parts
         self.model = network.model.requires_grad_(True)
-        self.model.config.layerdrop = 0.0  # a layer that is dropped gives no state to take
+        if hasattr(self.model.config, "layerdrop"):
+            self.model.config.layerdrop = 0.0  # a layer that is dropped gives no state to take
         layers = self.model.layers if hasattr(self.model, "layers") else self.model.encoder.layers
         if options.frozen_layers:
             self.model.requires_grad_(False)
@@ -67,30 +74,39 @@ class EncoderCtc(pl.LightningModule):
         self.convolutions = getattr(network, "convolutions", None)
         if self.convolutions is not None:
             self.convolutions.requires_grad_(True)
-        self.head = CtcHead(self.model.config.hidden_size, labels.names, max(1, round(CTC_OUTPUTS_PER_S / frame_rate_hz)))
+        self.head = self.make_head(frame_rate_hz)
         self.train()
 
+    def make_head(self, frame_rate_hz: float) -> Any:
+        """What reads the network's states."""
+        return CtcHead(self.model.config.hidden_size, self.labels.names, max(1, round(CTC_OUTPUTS_PER_S / frame_rate_hz)))
+
     def losses(self, batch: Spoken) -> tuple[Tensor, Tensor, Tensor]:
-        """The CTC loss, log-probabilities [B, F x outputs, classes] and the mask of real frames [B, F]."""
-        windows = [spec_augmented(window, self.options) for window in batch.windows] if self.training else batch.windows
-        states, mask = pad_frames(self.network.frames(windows))
-        if self.training and self.options.mask_probability:
-            hidden = span_mask(mask.sum(1).tolist(), self.options.mask_probability, self.options.mask_frames, torch.Generator().manual_seed(self.global_step))
-            states = states.masked_fill(hidden.to(states.device)[..., None], 0.0)
-        log_probs = self.head(states)
+        """The loss, what is read of the states, and the mask of real frames [B, F]."""
+        states, mask = self.states(batch)
+        log_probs = self.head(states)  # [B, F x outputs, classes]
         targets = torch.tensor([label for row in batch.labels for label in row], device=states.device)
         lengths = torch.tensor([len(row) for row in batch.labels])
         return F.ctc_loss(log_probs.transpose(0, 1), targets, mask.sum(1).cpu() * self.head.outputs_per_frame, lengths, zero_infinity=True), log_probs, mask
 
+    def states(self, batch: Spoken) -> tuple[Tensor, Tensor]:
+        """What the network makes of a batch, [B, F, D] and the mask; in training some of it is hidden."""
+        windows = [spec_augmented(window, self.options, getattr(self.network, "stack", 1)) for window in batch.windows] if self.training else batch.windows
+        states, mask = pad_frames(self.network.frames(windows))
+        if self.training and self.options.mask_probability:
+            hidden = span_mask(mask.sum(1).tolist(), self.options.mask_probability, self.options.mask_frames, torch.Generator().manual_seed(self.global_step))
+            states = states.masked_fill(hidden.to(states.device)[..., None], 0.0)
+        return states, mask
+
     def training_step(self, batch: Spoken, _: int) -> Tensor:
-        loss, _log_probs, _mask = self.losses(batch)
-        self.log("ctc", loss, prog_bar=True, batch_size=len(batch.texts))
+        loss, _, _ = self.losses(batch)
+        self.log(self.loss_name, loss, prog_bar=True, batch_size=len(batch.texts))
         return loss
 
     def validation_step(self, batch: Spoken, _: int) -> None:
-        loss, log_probs, mask = self.losses(batch)
-        self.log("val/ctc", loss, batch_size=len(batch.texts))
-        for row, text, language in zip(self.head.greedy(log_probs, mask), batch.texts, batch.languages, strict=True):
+        loss, read, mask = self.losses(batch)
+        self.log(f"val/{self.loss_name}", loss, batch_size=len(batch.texts))
+        for row, text, language in zip(self.head.greedy(read, mask), batch.texts, batch.languages, strict=True):
             self.log(f"val/cer/{language}", 100 * jiwer.cer(text, self.labels.text(row) or "-"), batch_size=1)
 
     def batch_tokens(self, batch: Spoken) -> int:
@@ -115,11 +131,16 @@ class EncoderCtc(pl.LightningModule):
         self.head.load_state_dict(load_file(folder / CTC_FILE))
 
 
-def spec_augmented(window: Tensor, options: EncoderCtcOptions) -> Tensor:
-    """Log-mel frames [N, M] of which stretches of time and of frequency are the mean (SpecAugment, arXiv 1904.08779); samples as they are."""
+def spec_augmented(window: Tensor, options: EncoderCtcOptions, stack: int = 1) -> Tensor:
+    """Log-mel frames [N, M] of which stretches of time and of frequency are the mean (SpecAugment, arXiv 1904.08779); samples as they are.
+
+    Args:
+        stack: frames that stand side by side in a row: [N / stack, stack x M].
+    """
     if window.dim() != 2 or not (options.time_masks_per_s or options.frequency_masks):
         return window
-    window, mean = window.clone(), window.mean()
+    rows = len(window)
+    window, mean = window.reshape(rows * stack, -1).clone(), window.mean()
     frames, bands = window.shape
     for _ in range(round(options.time_masks_per_s * frames / MEL_FRAMES_PER_S)):
         width = int(torch.randint(0, options.time_mask_frames + 1, ()))
@@ -129,10 +150,10 @@ def spec_augmented(window: Tensor, options: EncoderCtcOptions) -> Tensor:
         width = int(torch.randint(0, options.frequency_mask_bands + 1, ()))
         start = int(torch.randint(0, max(1, bands - width), ()))
         window[:, start : start + width] = mean
-    return window
+    return window.reshape(rows, -1)
 
 
-def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[EncoderCtc, Any, Any]:
+def build(parts: Parts, options: EncoderCtcOptions, track: Any, objective: type[EncoderCtc] = EncoderCtc) -> tuple[EncoderCtc, Any, Any]:
     """The module and its loaders; `data.batch_positions` counts the encoder's frames.
 
     Raises:
@@ -149,7 +170,8 @@ def build(parts: Parts, options: EncoderCtcOptions, track: Any) -> tuple[Encoder
     if not splits["train"]:
         raise AlmError(f"recipe {config.name!r} has no clip to train on", "training clips with sound and text", "check data.corpora")
     labels = make_labels(parts, options.text_tokenizer, [text for _, text in splits["train"]])
-    module = EncoderCtc(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, parts)
+    module = objective(network, labels, encoder.card.frame_rate_hz * encoder.options.stride, options, parts)
+    module.languages = sorted({utterance.language for utterance, _ in splits["train"]})
 
     def make(item: tuple[Any, str]) -> tuple[Tensor, list[int], str, str]:
         utterance, text = item

@@ -147,6 +147,17 @@ class EncoderCtcOptions:
 
 
 @dataclass(frozen=True)
+class TransducerFitOptions(EncoderCtcOptions):
+    """`train.options` of objective transducer: as EncoderCtcOptions, and:
+
+    Attributes:
+        hidden_size: of the prediction network and the joiner.
+    """
+
+    hidden_size: int = 256
+
+
+@dataclass(frozen=True)
 class KmeansOptions:
     """`train.options` of objective kmeans.
 
@@ -379,6 +390,7 @@ OPTIONS: dict[str, type] = {
     "masked-lm": MaskedLmOptions,
     "ngram": NgramFitOptions,
     "rescore": RescoreOptions,
+    "transducer": TransducerFitOptions,
     "unit-labels": UnitLabelsOptions,
     "vocoder": VocoderOptions,
     "wav2vec2": Wav2Vec2Options,

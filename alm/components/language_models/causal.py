@@ -9,8 +9,8 @@ from torch import Tensor
 
 from alm.api.batching import batches_by_length
 from alm.api.cards import LanguageModelCard
-from alm.api.interfaces import Backbone, LoadContext
-from alm.api.recognition import END_OF_TEXT
+from alm.api.interfaces import Backbone, LoadContext, TextTokenizer
+from alm.api.recognition import END_OF_TEXT, PiecesSoFar
 from alm.components.backbones.cards import HfOptions
 from alm.components.language_models.cards import HfLanguageModelOptions, hf_language_model_card
 
@@ -24,13 +24,20 @@ class CausalWords:
     """
 
     def __init__(self, backbone: Backbone, card: LanguageModelCard, begin: int, end: int, pieces: int) -> None:
-        self.backbone, self.card, self.begin, self.end, self.pieces = backbone, card, begin, end, pieces
+        self.backbone, self.card, self.begins_with, self.end, self.pieces = backbone, card, begin, end, pieces
+
+    @property
+    def text_tokenizer(self) -> TextTokenizer:
+        return self.backbone.text_tokenizer
+
+    def begin(self) -> PiecesSoFar:
+        return PiecesSoFar(self.backbone, self.begins_with, self.end, len(self.text_tokenizer))
 
     @torch.inference_mode()
     def score(self, histories: Many[tuple[str, ...]], words: Many[str]) -> list[float]:
         rows, counts = [], []
         for history, word in zip(histories, words, strict=True):
-            before = [self.begin, *self._ids(" ".join(history))]
+            before = [self.begins_with, *self._ids(" ".join(history))]
             last = [self.end] if word == END_OF_TEXT else self._ids(word)
             rows.append(torch.tensor(before + last))
             counts.append(len(last))
