@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import long_audio
 import search
 import sound_in
 import sound_out
@@ -100,6 +101,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "kmeans-fit": sound_in.kmeans_fit,
     "kmeans-memory": sound_in.kmeans_memory,
     "search": search.search,
+    "long-audio": long_audio.long_audio,
     "training": training,
     "generation": generation,
     "vocoding": sound_out.vocoding,

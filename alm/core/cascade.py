@@ -15,11 +15,9 @@ from collections.abc import Callable, Iterator, Sequence as Many
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from alm.api.cards import RecognizerCard, TaskCard
 from alm.api.errors import AlmError
-from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Sequence, Utterance
+from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Utterance
 from alm.core.asked import GIVEN_SOUND, check_content, opened
 from alm.core.config import CASCADE
 from alm.core.parts import load_task

@@ -11,7 +11,6 @@ import torch
 
 from alm.api.types import Audio, AudioFile, Marks, Prosody, Segment, Sequence, Span, Speaker, Units
 
-
 NOTHING = Sequence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))  # where no backbone was shown anything
 
 

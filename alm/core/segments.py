@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+STEP_S = 0.01  # in which time is counted
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,17 @@ def _cut(stretch: Stretch, probabilities: Tensor, frame_rate_hz: float, longest_
         pieces.append((start, cut))
         start = cut
     return [*pieces, (start, stop)]
+
+
+def speech_f1(found: Sequence[Stretch], wanted: Tensor, sample_rate_hz: int) -> float:
+    """F1 of the time that is taken for speech, in per cent, in steps of 10 ms.
+
+    Args:
+        wanted: which samples are speech, [T] bool.
+    """
+    truth = wanted[:: round(STEP_S * sample_rate_hz)]
+    taken = torch.zeros(len(truth), dtype=torch.bool)
+    for start_s, stop_s in found:
+        taken[round(start_s / STEP_S) : round(stop_s / STEP_S)] = True
+    right = int((taken & truth).sum())
+    return 200 * right / max(1, int(taken.sum()) + int(truth.sum()))

@@ -21,7 +21,7 @@ from alm.components.searches.cards import GREEDY_CARD, BeamOptions, beam_card
 AT_ONCE = 16  # clips
 HASH = 6364136223846793005  # of a prefix: its own x this + its next class, modulo 2^64 (Knuth's MMIX)
 NO_PARENT = torch.iinfo(torch.int64).min
-NEVER = float("-inf")
+NEVER, UNKNOWN = float("-inf"), float("nan")
 
 
 class CtcGreedy:
@@ -97,7 +97,7 @@ class Node:
         self.words, self.classes, self.language = words, classes, language  # words that are over, classes of the one that is not, ln P of the first
         self.word = ""  # the one that is not over, once it was spelt
         self.closed: float | None = None  # ln P with that word
-        self.children: dict[int, Node] = {}
+        self.children: dict[int, int] = {}  # by the class that they take: their numbers
 
 
 class Beams:
@@ -124,7 +124,9 @@ class Beams:
         self.parent = torch.full((rows, beam), NO_PARENT)
         self.steps: list[tuple[Tensor, Tensor]] = []  # of each frame: which prefix each came of, and the class that it took; 0 for none
         self.parts_words = torch.tensor(labels.parts_words)
-        self.nodes = [[Node((), (), 0.0)] * beam for _ in clips]
+        self.tree = [Node((), (), 0.0)]  # where a language model is asked, of all clips
+        self.ends = torch.full((1024,), UNKNOWN)  # what ending its present word adds to a node's score, by its number
+        self.nodes = torch.zeros(rows, beam, dtype=torch.int64)
 
     def run(self) -> list[list[Hypothesis]]:
         best, classes = self.log_probs[..., 1:].topk(min(self.options.candidates, self.log_probs.shape[2] - 1), -1)  # [B, F, A]
@@ -182,38 +184,52 @@ class Beams:
         worth = longer + self.language[:rows, :, None] > (total + self.language[:rows]).amax(1)[:, None, None] - self.options.threshold
         wanted = (worth & parts[:, None]).any(-1)  # [rows, K]
         added_language = torch.zeros(rows, wanted.shape[1])
-        asked = wanted.nonzero().tolist()
-        if asked:
-            values = self._closed([self.nodes[row][beam] for row, beam in asked])
-            added_language[wanted] = torch.tensor(values)
+        added_language[wanted] = self._closed(self.nodes[:rows][wanted])
         return added_language[..., None] * parts[:, None]
 
-    def _closed(self, nodes: list[Node]) -> list[float]:
+    def _closed(self, numbers: Tensor) -> Tensor:
         """What ending their present word adds to the score of prefixes."""
         assert self.language_model is not None
-        new = [node for node in {id(node): node for node in nodes}.values() if node.closed is None]
-        for node in new:
+        values = self.ends[numbers]
+        unknown = values.isnan()
+        if not bool(unknown.any()):
+            return values
+        new = numbers[unknown].unique().tolist()
+        for number in new:
+            node = self.tree[number]
             node.word, node.closed = self.labels.text(node.classes), node.language
-        asked = [node for node in new if node.word]
-        for node, value in zip(asked, self.language_model.score([node.words for node in asked], [node.word for node in asked]), strict=True):
+            self.ends[number] = 0.0
+        asked = [number for number in new if self.tree[number].word]
+        nodes = [self.tree[number] for number in asked]
+        for number, node, value in zip(asked, nodes, self.language_model.score([node.words for node in nodes], [node.word for node in nodes]), strict=True):
             node.closed = node.language + value
-        return [self.options.weight * ((node.closed or 0.0) - node.language) + self.options.word_bonus if node.word else 0.0 for node in nodes]
+            self.ends[number] = self.options.weight * value + self.options.word_bonus
+        return self.ends[numbers]
 
     def _grow(self, origin: Tensor, new: Tensor, rows: int) -> None:
-        for row, origins, classes in zip(range(rows), origin.tolist(), new.tolist(), strict=True):
-            nodes = self.nodes[row]
-            self.nodes[row] = [nodes[o] if not c else self._child(nodes[o], c) for o, c in zip(origins, classes, strict=True)]
+        nodes = self.nodes[:rows].gather(1, origin)
+        grown = new > 0
+        children = [self._child(number, added) for number, added in zip(nodes[grown].tolist(), new[grown].tolist(), strict=True)]
+        nodes[grown] = torch.tensor(children, dtype=torch.int64)
+        self.nodes[:rows] = nodes
 
-    def _child(self, node: Node, added: int) -> Node:
+    def _child(self, number: int, added: int) -> int:
+        """The number of the node that takes a class behind another."""
+        node = self.tree[number]
         child = node.children.get(added)
-        if child is None:
-            if self.labels.parts_words[added]:
-                self._closed([node])
-            if self.labels.parts_words[added] and node.word:
-                child = Node((*node.words, node.word), (added,), node.closed or 0.0)
-            else:
-                child = Node(node.words, (*node.classes, added), node.language)
-            node.children[added] = child
+        if child is not None:
+            return child
+        parts_words = self.labels.parts_words[added]
+        if parts_words and node.closed is None:
+            self._closed(torch.tensor([number]))
+        if parts_words and node.word:
+            made = Node((*node.words, node.word), (added,), node.closed or 0.0)
+        else:
+            made = Node(node.words, (*node.classes, added), node.language)
+        node.children[added] = child = len(self.tree)
+        self.tree.append(made)
+        if len(self.tree) > len(self.ends):
+            self.ends = torch.cat([self.ends, torch.full_like(self.ends, UNKNOWN)])
         return child
 
     def _readings(self) -> list[list[Hypothesis]]:
@@ -222,7 +238,7 @@ class Beams:
         found = []
         for row, scores in enumerate(acoustic.tolist()):
             alive = [beam for beam, score in enumerate(scores) if score > NEVER]
-            language, added = self._ended([self.nodes[row][beam] for beam in alive]) if self.language_model is not None else ([0.0] * len(alive), [0.0] * len(alive))
+            language, added = self._ended(self.nodes[row][alive]) if self.language_model is not None else ([0.0] * len(alive), [0.0] * len(alive))
             readings = []
             for beam, spoken, more in zip(alive, language, added, strict=True):
                 classes, frames = traced(row, beam)
@@ -234,10 +250,11 @@ class Beams:
             found.append(list(distinct.values())[: self.options.readings])
         return found
 
-    def _ended(self, nodes: list[Node]) -> tuple[list[float], list[float]]:
+    def _ended(self, numbers: Tensor) -> tuple[list[float], list[float]]:
         """ln P of the whole text of each prefix, and what its last word and its end add to the score."""
         assert self.language_model is not None
-        last = self._closed(nodes)
+        last = self._closed(numbers).tolist()
+        nodes = [self.tree[number] for number in numbers.tolist()]
         words = [(*node.words, node.word) if node.word else node.words for node in nodes]
         ends = self.language_model.score(words, [END_OF_TEXT] * len(words))
         whole = [(node.closed or 0.0) + end for node, end in zip(nodes, ends, strict=True)]
