@@ -18,7 +18,7 @@ from alm.core import transcripts
 from alm.core.audio import write_audio
 from alm.core.parts import load_component
 from alm.core.plugins import registry
-from alm.core.segments import Cutting, speech_of, stretches_of
+from alm.core.segments import Cutting, speech_f1, speech_of, stretches_of
 from alm.core.sources import SourceContext
 from alm.core.transcripts import Line, transcribe, written
 
@@ -52,6 +52,14 @@ def test_stretches_fit_what_a_recognizer_hears_at_once():
     assert any(abs(stop - 110.05) < 1e-3 for _, stop in stretches)
     covered = sum(stop - start for start, stop in stretches)
     assert covered == pytest.approx(24.4 + 90.4, abs=0.3)
+
+
+def test_time_that_is_taken_for_speech_is_counted():
+    truth = torch.zeros(16_000, dtype=torch.bool)
+    truth[4_000:12_000] = True
+    assert speech_f1([(0.25, 0.75)], truth, 16_000) == 100.0
+    assert speech_f1([(0.5, 1.0)], truth, 16_000) == pytest.approx(50.0)
+    assert speech_f1([], truth, 16_000) == 0.0
 
 
 def test_words_stand_where_their_labels_do():

@@ -222,10 +222,8 @@ class Beams:
         parts_words = self.labels.parts_words[added]
         if parts_words and node.closed is None:
             self._closed(torch.tensor([number]))
-        if parts_words and node.word:
-            made = Node((*node.words, node.word), (added,), node.closed or 0.0)
-        else:
-            made = Node(node.words, (*node.classes, added), node.language)
+        over = parts_words and bool(node.word)
+        made = Node((*node.words, node.word), (added,), node.closed or 0.0) if over else Node(node.words, (*node.classes, added), node.language)
         node.children[added] = child = len(self.tree)
         self.tree.append(made)
         if len(self.tree) > len(self.ends):
