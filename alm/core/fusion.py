@@ -125,7 +125,7 @@ class Spelling:
         self.model, self.pieces = model, pieces
         spelt = sorted((self.of(word), word) for word in model.words)
         self.spelt, self.words = [letters for letters, _ in spelt], [word for _, word in spelt]
-        self.known: dict[tuple[str, ...], tuple[Tensor, float, float]] = {}
+        self.known: dict[tuple[str, ...], tuple[list[float], float, float]] = {}
 
     def of(self, word: str) -> str:
         """A word in the letters of pieces: of byte-level ones a letter stands for a byte."""
@@ -141,14 +141,14 @@ class Spelling:
 
         return decoders.ByteLevel().decode([letters]) if self.mark == BYTE_SPACE else letters
 
-    def after(self, history: tuple[str, ...]) -> tuple[Tensor, float, float]:
+    def after(self, history: tuple[str, ...]) -> tuple[list[float], float, float]:
         """Of each word the probability of all before it in order [W + 1], that of an unknown one, and that of the end."""
         order = self.model.card.order
         history = history[max(0, len(history) - order + 1) :] if 0 < order <= len(history) else history
         if history not in self.known:
             asked = [*self.words, UNKNOWN, END_OF_TEXT]
             values = torch.tensor(self.model.score([history] * len(asked), asked), dtype=torch.float64).exp()
-            self.known[history] = (torch.cat([torch.zeros(1, dtype=torch.float64), values[:-2].cumsum(0)]), float(values[-2]), float(values[-1]))
+            self.known[history] = ([0.0, *values[:-2].cumsum(0).tolist()], float(values[-2]), float(values[-1]))
         return self.known[history]
 
 
@@ -197,11 +197,11 @@ class WordsAhead:
         """Of the words that begin so."""
         before, unknown, _ = self.spelling.after(history)
         low, high = bisect_left(self.spelling.spelt, letters), bisect_left(self.spelling.spelt, letters + BEHIND)
-        return max(float(before[high] - before[low]) + unknown * LETTERS ** -len(letters), LEAST)
+        return max(before[high] - before[low] + unknown * LETTERS ** -len(letters), LEAST)
 
     def _whole(self, letters: str) -> float:
         """Of the word itself."""
         before, unknown, _ = self.spelling.after(self.history)
         place = bisect_left(self.spelling.spelt, letters)
         known = place < len(self.spelling.spelt) and self.spelling.spelt[place] == letters
-        return max((float(before[place + 1] - before[place]) if known else 0.0) + unknown * LETTERS ** -len(letters) / LETTERS, LEAST)
+        return max((before[place + 1] - before[place] if known else 0.0) + unknown * LETTERS ** -len(letters) / LETTERS, LEAST)
