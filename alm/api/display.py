@@ -127,13 +127,13 @@ def lattice_figure(readings: Many[tuple[Many[tuple[str, float]], float]], durati
     rivals: dict[float, list[tuple[str, float]]] = {}
     for node in sorted(nodes, key=lambda node: -nodes[node]):
         rivals.setdefault(node[1], []).append(node)
-    place = {node: (start, -row + 0.3 * (row > 0) * ((number % 3) - 1)) for number, (start, found) in enumerate(sorted(rivals.items())) for row, node in enumerate(found)}
-    figure, axes = _axes(width=9.0, height=1.2 + 0.5 * max(map(len, rivals.values())))
+    place = {node: (start, -row - 0.35 * (number % 2)) for number, (start, found) in enumerate(sorted(rivals.items())) for row, node in enumerate(found)}  # neighbours apart
+    figure, axes = _axes(width=max(7.0, 3.0 * duration_s), height=1.2 + 0.5 * max(map(len, rivals.values())))
     for (first, second), share in edges.items():
         axes.annotate("", place[second], place[first], arrowprops={"arrowstyle": "->", "color": str(0.85 * (1 - min(1.0, share)))})
     for (word, _), (x, y) in place.items():
         axes.text(x, y, word or "●", ha="center", va="center", fontsize=8, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "pad": 0.15})
-    axes.set(xlim=(-0.1, duration_s + 0.2), ylim=(min(y for _, y in place.values()) - 0.6, 0.6), xlabel="s", yticks=[])
+    axes.set(xlim=(-0.1, duration_s + 0.2), ylim=(min(y for _, y in place.values()) - 0.4, 0.4), xlabel="s", yticks=[])
     return figure
 
 
