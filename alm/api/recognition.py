@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alm.api.types import Audio
 
 END_OF_TEXT = ""  # as a word: that nothing follows
+UNKNOWN_WORD = "<unk>"  # any that a language model has not, as ARPA files write it
 BYTE_SPACE, PIECE_SPACE = "Ġ", "▁"  # which begin a word, among pieces of a text tokenizer
 CHARACTER_SPACES = (" ", "|")  # which stand between words, among characters; "|" in wav2vec 2.0
 
@@ -104,7 +105,7 @@ class LanguageModel(Protocol):
 
 @runtime_checkable
 class WordLanguageModel(LanguageModel, Protocol):
-    """One that can list the words that it knows; any other is "<unk>" to it."""
+    """One that can list the words that it knows; any other is UNKNOWN_WORD to it."""
 
     @property
     def words(self) -> list[str]: ...

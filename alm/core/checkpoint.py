@@ -63,16 +63,19 @@ def save_steps(folder: Path, parts: Parts, made: Mapping[str, Mapping[str, str]]
     for kind, part in parts.recipe.parts.items():
         others = PartConfig(part.use, {key: value for key, value in part.options.items() if key not in made.get(kind, {})})
         copied[kind] = PartConfig(part.use, {**_with_copied_sources(kind, others, parts, folder, ()).options, **made.get(kind, {})})
-    tasks = parts.recipe.data.tasks or ((TaskConfig("ASR"),) if parts.recipe.searches else ())
-    data = dataclasses.replace(parts.recipe.data, tasks=tasks)
-    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts=copied, data=data, train=TrainConfig())))
+    _save_recipe(folder, parts.recipe, copied, transcribes=parts.recipe.searches)
 
 
 def save_recognizer(folder: Path, parts: Parts, use: str, options: Mapping[str, Any]) -> None:
     """The recipe of a model that is a recognizer by itself, whose weights are in the folder already."""
-    recognizer = PartConfig(use, {"weights": "dir:.", **options})
-    data = dataclasses.replace(parts.recipe.data, tasks=parts.recipe.data.tasks or (TaskConfig("ASR"),))
-    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(parts.recipe, parts={"recognizer": recognizer}, data=data, train=TrainConfig())))
+    _save_recipe(folder, parts.recipe, {"recognizer": PartConfig(use, {"weights": "dir:.", **options})}, transcribes=True)
+
+
+def _save_recipe(folder: Path, recipe: RecipeConfig, made: dict[str, PartConfig], *, transcribes: bool) -> None:
+    """A trained recipe as the one of a model as it stands, of other parts; one that transcribes has that task, if it names none."""
+    tasks = recipe.data.tasks or ((TaskConfig("ASR"),) if transcribes else ())
+    data = dataclasses.replace(recipe.data, tasks=tasks)
+    (folder / "recipe.yaml").write_text(to_yaml(dataclasses.replace(recipe, parts=made, data=data, train=TrainConfig())))
 
 
 def _beside_the_backbone(model: Model) -> dict[str, nn.Module]:

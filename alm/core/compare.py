@@ -100,7 +100,7 @@ def longest_tasks(pipeline: Pipeline, ends: Many[str] = ()) -> dict[str, str]:
 
 def as_table(found: Many[Measured]) -> str:
     """A Markdown table, a row a figure, a column a model; word errors also as their difference to those of the first, with 95 % of its bootstrap."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, str]] = {}
     for measured in found:
         by_name: dict[str, list[float]] = {}
         for score in measured.scores:
@@ -112,9 +112,9 @@ def as_table(found: Many[Measured]) -> str:
                 rows.setdefault(name, {})[measured.model] = f"{value:.2f}"
     for measured in found[1:]:
         for name, interval in differences(found[0], measured).items():
-            rows.setdefault(f"{name} wer, against {found[0].model}", {})[measured.model] = interval
+            rows.setdefault(f"{name} wer, against {found[0].model}", {})[measured.model] = str(interval)
     models = [measured.model for measured in found]
-    return table(("figure", *models), [(name, *(str(values.get(model, "")) for model in models)) for name, values in rows.items()])
+    return table(("figure", *models), [(name, *(values.get(model, "") for model in models)) for name, values in rows.items()])
 
 
 def differences(first: Measured, other: Measured) -> dict[str, Interval]:

@@ -20,14 +20,13 @@ from alm.api.cards import DecoderCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import Backbone, Decoder, FollowingDecoder, Said
 from alm.api.plans import SpanRule
-from alm.api.recognition import BYTE_SPACE, END_OF_TEXT, PIECE_SPACE, LanguageModel, PieceLanguageModel, PiecesSoFar, WordLanguageModel
+from alm.api.recognition import BYTE_SPACE, END_OF_TEXT, PIECE_SPACE, UNKNOWN_WORD, LanguageModel, PieceLanguageModel, PiecesSoFar, WordLanguageModel
 from alm.api.vocabulary import JointVocabulary
 from alm.core.config import FusionConfig
 
 CANDIDATES = 256  # of a step's ids, those that a model of words is asked for
 LETTERS = 30  # equally likely, in a word that a model of words has not
 BEHIND = "\U0010ffff"  # sorts behind any letter
-UNKNOWN = "<unk>"
 LEAST = 1e-30  # of a probability, before its logarithm
 
 
@@ -62,13 +61,14 @@ class Fused:
         if rule.kind != "text" or rule.also:
             return inner
         voices: list[tuple[float, Any]] = []
-        if isinstance(self.language_model, PieceLanguageModel):
-            voices.append((self.config.weight, Pieces(self.language_model.begin(), rule)))
-        elif isinstance(self.language_model, WordLanguageModel):
+        model = self.language_model if self.config.weight else None  # 0 times what it rules out is no number
+        if isinstance(model, PieceLanguageModel):
+            voices.append((self.config.weight, Pieces(model.begin(), rule)))
+        elif isinstance(model, WordLanguageModel):
             voices.append((self.config.weight, WordsAhead(self._words, rule, self.config)))
         if self.config.own_weight:
             voices.append((self.config.own_weight, Pieces(PiecesSoFar(self.backbone, vocabulary.end_id, vocabulary.end_id, vocabulary.blocks[0].size), rule)))
-        return FusedSpan(inner or self.decoder, voices, rule, vocabulary.blocks[0].size)
+        return FusedSpan(inner or self.decoder, voices, rule.stop_id)
 
     @cached_property
     def _words(self) -> Spelling:
@@ -81,11 +81,10 @@ class FusedSpan:
 
     Args:
         voices: weights, and what scores the ids that may come next.
-        size: of the text block.
     """
 
-    def __init__(self, decoder: Decoder, voices: list[tuple[float, Any]], rule: SpanRule, size: int) -> None:
-        self.decoder, self.voices, self.stop_id, self.size, self.card = decoder, voices, rule.stop_id, size, decoder.card
+    def __init__(self, decoder: Decoder, voices: list[tuple[float, Any]], stop_id: int) -> None:
+        self.decoder, self.voices, self.stop_id, self.card = decoder, voices, stop_id, decoder.card
 
     def choose(self, scores: Tensor, generator: Generator) -> Tensor:
         joint = scores.log_softmax(-1)
@@ -108,7 +107,7 @@ class Pieces:
     def next(self, scores: Tensor) -> Tensor:
         pieces, end = self.model.next()
         log_probs = torch.full_like(scores, float("-inf"))
-        log_probs[: min(len(pieces), len(scores))] = pieces[: len(scores)]
+        log_probs[: len(pieces)] = pieces
         log_probs[self.stop_id] = end
         return torch.where(scores.isfinite(), log_probs, 0.0)[None]
 
@@ -146,7 +145,7 @@ class Spelling:
         order = self.model.card.order
         history = history[max(0, len(history) - order + 1) :] if 0 < order <= len(history) else history
         if history not in self.known:
-            asked = [*self.words, UNKNOWN, END_OF_TEXT]
+            asked = [*self.words, UNKNOWN_WORD, END_OF_TEXT]
             values = torch.tensor(self.model.score([history] * len(asked), asked), dtype=torch.float64).exp()
             self.known[history] = ([0.0, *values[:-2].cumsum(0).tolist()], float(values[-2]), float(values[-1]))
         return self.known[history]
@@ -157,7 +156,7 @@ class WordsAhead:
 
     def __init__(self, spelling: Spelling, rule: SpanRule, config: FusionConfig) -> None:
         self.spelling, self.stop_id = spelling, rule.stop_id
-        self.bonus = config.word_bonus / config.weight if config.weight else 0.0
+        self.bonus = config.word_bonus / config.weight
         self.history: tuple[str, ...] = ()
         self.letters = ""  # of the word that is being written
         self.marked = False  # that a word begins, by a piece that holds no letter of it

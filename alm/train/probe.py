@@ -26,7 +26,7 @@ from alm.core.units import Track
 
 DECAYS = (1e-4, 1e-3, 1e-2)  # of the classifier's weights, chosen on a fifth of the training clips
 AT_ONCE = 32  # clips
-PLAIN = {"adapter": "", "head": "", "merge": "", "output": "adapter", "projector": "stack-mlp", "stamps": False}  # the network's own frames
+UPON = ("adapter", "head", "merge", "output", "projector", "stamps")  # options of what stands upon the network's own frames
 
 
 class Layer(NamedTuple):
@@ -81,7 +81,7 @@ def _all_layers(parts: Parts) -> tuple[Any, int]:
     if kind is None:
         raise AlmError(f"got encoder {part.use!r}", "one with layers", f"choose one of: {', '.join(kind.name for kind in KINDS)}")
     depth = kind.sizes(parts.load_options("encoder"), parts.context).depth
-    options = {**{key: value for key, value in part.options.items() if key not in PLAIN}, "layers": tuple(range(1, depth + 1)), "stride": 1}
+    options = {**{key: value for key, value in part.options.items() if key not in UPON}, "layers": tuple(range(1, depth + 1)), "stride": 1}
     plain = dataclasses.replace(parts.recipe, parts={**parts.recipe.parts, "encoder": PartConfig(part.use, options)})
     return dataclasses.replace(parts, recipe=plain).load("encoder"), depth
 

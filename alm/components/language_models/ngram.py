@@ -13,9 +13,10 @@ from pathlib import Path
 from alm.api.cards import LanguageModelCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
+from alm.api.recognition import UNKNOWN_WORD
 from alm.components.language_models.cards import NgramOptions, arpa_file
 
-BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+BEGIN, END, UNKNOWN = "<s>", "</s>", UNKNOWN_WORD
 LN_10 = math.log(10)
 FLOOR = -99.0  # log10 of what cannot be, as ARPA files write it
 COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")

@@ -18,6 +18,7 @@ from torchaudio.functional import rnnt_loss
 from torchaudio.models import RNNTBeamSearch
 
 from alm.api.batching import pad_frames
+from alm.api.cards import RecognizerCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import LoadContext
 from alm.api.recognition import Labels
@@ -118,9 +119,8 @@ class ForBeam:
 class TransducerRecognizer:
     """`transducer`. Immutable once loaded."""
 
-    def __init__(self, encoder: FrameEncoder, transducer: Transducer, options: TransducerOptions, context: LoadContext) -> None:
-        self.encoder, self.transducer, self.options = encoder, transducer, options
-        self.card = transducer_card(options, context)
+    def __init__(self, encoder: FrameEncoder, transducer: Transducer, options: TransducerOptions, card: RecognizerCard) -> None:
+        self.encoder, self.transducer, self.options, self.card = encoder, transducer, options, card
         self.labels = Labels(transducer.labels)
 
     def read(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[str]:
@@ -163,9 +163,9 @@ def load_transducer(path: Path) -> Transducer:
 
 
 def load_recognizer(options: TransducerOptions, context: LoadContext) -> TransducerRecognizer:
-    transducer_card(options, context)  # refuses what is missing
+    card = transducer_card(options, context)
     kind = encoder_kind(options)
     encoder = load_encoder(kind, kind.options(weights=options.weights, layers=options.layers, stride=options.stride), context)
     if hasattr(encoder.network, "normed"):
         encoder.network.normed = True  # as it was trained
-    return TransducerRecognizer(encoder, load_transducer(context.folders(options.weights)[0] / TRANSDUCER_FILE).to(context.device), options, context)
+    return TransducerRecognizer(encoder, load_transducer(context.folders(options.weights)[0] / TRANSDUCER_FILE).to(context.device), options, card)
