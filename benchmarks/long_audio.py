@@ -8,6 +8,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,8 +85,8 @@ def long_audio(bench: Bench) -> list[Row]:
     context = multiprocessing.get_context("spawn")
 
     def apart(action: Callable[[Path, str], Heard], *arguments: Any) -> Heard:
-        with context.Pool(1) as pool:
-            return pool.apply(action, arguments)
+        with ProcessPoolExecutor(1, context) as executor:
+            return executor.submit(action, *arguments).result()
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hour.flac"

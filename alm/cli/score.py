@@ -105,7 +105,7 @@ def perplexity(
 def verify(
     model: Annotated[str, typer.Argument(help="A model that tells speakers: an encoder with a classifier of clips.")],
     split: str = "test",
-    manifest: Annotated[Path | None, typer.Option(help="JSON lines: audio, speaker.")] = None,
+    manifest: Annotated[list[Path] | None, typer.Option(help="JSON lines: audio, speaker. May be given several times.")] = None,
     max_clips: Annotated[int, typer.Option(help="Of each speaker; 0 takes all.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +122,8 @@ def verify(
     if not isinstance(pipeline, Labelling):
         raise AlmError(f"got model {model!r}, which has no classifier", "an encoder with a classifier of clips", "train one: alm train prompts-speakers")
     clips: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in utterances_from_lines(manifest) if manifest else pipeline.parts.utterances(split):
+    given = [utterance for path in manifest or () for utterance in utterances_from_lines(path, ("audio", "speaker"))]
+    for utterance in given or pipeline.parts.utterances(split):
         if utterance.audio is not None and utterance.speaker:
             clips[utterance.speaker].append(utterance)
     chosen = [utterance for found in clips.values() for utterance in found[: max_clips or None]]

@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Sequence as Many
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, median
@@ -56,8 +57,8 @@ def compare(models: Many[str], ends: Many[str], *, split: str = "test", manifest
     found = []
     context = multiprocessing.get_context("spawn")
     for model in models:
-        with context.Pool(1) as pool:
-            found.append(pool.apply(_measured, (model, tuple(ends), split, manifest, max_clips)))
+        with ProcessPoolExecutor(1, context) as executor:
+            found.append(executor.submit(_measured, model, tuple(ends), split, manifest, max_clips).result())
     return found
 
 

@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--english", type=int, default=4000)
     parser.add_argument("--others", type=int, default=1600)
+    parser.add_argument("--skip", type=int, default=0, help="sentences of each language, so that others are spoken than before")
     arguments = parser.parse_args()
     known = Known()
     with gzip.open(arguments.pairs, "rt") as file:
@@ -148,7 +149,7 @@ def main() -> None:
         if not voices:
             continue
         limit = arguments.english if language == "en" else arguments.others
-        numbers = [i for i, sentence in enumerate(spoken) if language in sentence][:limit]
+        numbers = [i for i, sentence in enumerate(spoken) if language in sentence][arguments.skip :][:limit]
         for i in numbers:
             voice = random.Random(f"{i}{language}").choices(list(voices), list(voices.values()))[0]
             jobs.append((f"synth-{i:05}", language, spoken[i][language], voice))
