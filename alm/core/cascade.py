@@ -99,6 +99,12 @@ class Cascade(Pipeline):
                     texts[index] = text
         return texts
 
+    def hear_turn(self, audio: Audio, language: str) -> list[Segment]:
+        """A recording as a turn of a conversation holds it: as what is said in it."""
+        if not self.hears:
+            raise AlmError("got a recording for a cascade without recognizer", "parts.recognizer", "add one to the recipe, or say it in writing")
+        return [Segment(self.recognizer.read([audio], language)[0], language=language)]
+
     def _pieces(self, request: Request, decoder: Any, seed: int, first_units: int = 0, chunk_units: int = 0) -> Iterator[Piece]:
         """One request, step by step. There are no units to count."""
         self._check_request(request)
@@ -125,7 +131,7 @@ class Cascade(Pipeline):
         prompt = self.prompt.prompt(asked, self.model.vocabulary) if writes else None
         for index, (piece, emit) in enumerate(zip(card.outputs, asked.emits, strict=True)):
             speaks, side = piece.modality == "audio", piece.side if piece.kind in ("text", "audio") else ""
-            read = 0  # characters of the text that were read aloud
+            read, shown = 0, ""  # characters of the text that were read aloud; what of it was given already
             if side in said:
                 text = said[side]
             elif side == "target" and self._translates(request, card):
@@ -135,6 +141,11 @@ class Cascade(Pipeline):
                 text = ""
                 for text, ids in self._written(asked, emit, decoder, seed):
                     emitted = ids
+                    if not speaks and text.startswith(shown) and text != shown:
+                        clock.spent("write")
+                        yield Piece(index, text.removeprefix(shown), seconds=dict(clock.seconds))
+                        shown = text
+                        clock.resume()
                     while speaks and (end := CLAUSE_END.search(text, read + MIN_CLAUSE)):
                         clock.spent("write")
                         clips.append(self._spoken(text[read : end.end()], emit.language, request))
@@ -146,14 +157,15 @@ class Cascade(Pipeline):
             said.setdefault(side or f"label {index}", text)
             if not speaks:
                 segments.append(Segment(text, True, emit.language, says=emit.says))
-                yield Piece(index, text, seconds=dict(clock.seconds))
+                if text != shown:
+                    yield Piece(index, text.removeprefix(shown), seconds=dict(clock.seconds))
             elif text[read:].strip():
                 clips.append(self._spoken(text[read:], emit.language, request))
                 clock.spent("speak")
                 yield Piece(index, audio=clips[-1], seconds=dict(clock.seconds))
             clock.resume()
-        shown = prompt or NOTHING
-        result = Result(request, tuple(segments), Audio.join(clips) if clips else None, shown, emitted, shown.spans, dict(clock.seconds))
+        asked_for = prompt or NOTHING
+        result = Result(request, tuple(segments), Audio.join(clips) if clips else None, asked_for, emitted, asked_for.spans, dict(clock.seconds))
         yield Piece(seconds=dict(clock.seconds), result=result)
 
     def _converts(self, request: Request) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
-from alm.api.types import Audio, Emit, Sample, Segment, Turn
+from alm.api.types import Audio, Emit, Role, Sample, Segment, Turn
 from alm.core.audio import read_audio
 from alm.core.results import Request, Result
 
@@ -55,12 +55,22 @@ class Conversation:
         self.turns = (*turns, Turn("assistant", (Segment(result.text, language=self.language),)))
         return result
 
+    def recall(self, role: Role, *pieces: str | Audio | Path) -> None:
+        """What was said before, as if it had been said here: nothing is answered. Of earlier answers their text.
+
+        Raises:
+            AlmError: nothing said, or a file that cannot be read.
+        """
+        said = tuple(segment for piece in pieces for segment in self._segments(piece))
+        if not said:
+            raise AlmError(f"got a turn of the {role} in which nothing is said", "a text or a recording", "leave the turn out")
+        self.turns = (*self.turns, Turn(role, said))
+
     def _segments(self, piece: str | Audio | Path) -> list[Segment]:
         if isinstance(piece, str):
             text = self.pipeline.wording.written(piece, self.language)
             return [Segment(text, language=self.language)] if text.strip() else []
-        audio = read_audio(piece) if isinstance(piece, Path) else piece
-        return [Segment(content, language=self.language) for content in self.pipeline.hear(audio, self.pipeline.recipe.data.audio)]
+        return self.pipeline.hear_turn(read_audio(piece) if isinstance(piece, Path) else piece, self.language)
 
     def _sample(self, turns: tuple[Turn, ...]) -> Sample:
         return Sample("conversation", (), (self.language,), turns, (Emit("text", self.language),))

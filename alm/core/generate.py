@@ -53,7 +53,6 @@ class Progress(PlanReader):
         return self.span_decoders[self.rule]
 
 
-@torch.inference_mode()
 def generate(
     backbone: Backbone,
     embeddings: Many[Tensor],
@@ -92,6 +91,7 @@ def generate(
     return [request.emitted for request in requests]
 
 
+@torch.inference_mode()
 def generate_steps(
     backbone: Backbone,
     embeddings: Many[Tensor],

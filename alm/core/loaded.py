@@ -54,7 +54,7 @@ class LoadedModel:
             load_state(self.folder, model)
         for module in (model.backbone, model.projector, model.depth):
             if module is not None:
-                module.eval()
+                module.eval().requires_grad_(False)
         return model
 
     @cached_property

@@ -245,6 +245,10 @@ class Pipeline(LoadedModel):
         """
         return Conversation(self, language, beyond)
 
+    def hear_turn(self, audio: Audio, language: str) -> list[Segment]:
+        """A recording as a turn of a conversation holds it."""
+        return [Segment(content, language=language) for content in self.hear(audio, self.recipe.data.audio)]
+
     def tokenize(self, audio: Audio) -> Units:
         """Units of a clip, resampled to what the tokenizer wants."""
         return self.tokenizer.encode([prepare(audio, self.tokenizer.card.sample_rate_hz)])[0]

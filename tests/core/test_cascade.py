@@ -60,7 +60,20 @@ def test_each_step_is_taken(model, clip):
     shown = model.model.vocabulary.spelt(chain.prompt.ids.tolist())
     assert shown.endswith(f"<|im_start|>user\n{chain.texts[0]}<|im_end|>\n<|im_start|>assistant\n"), "the language model is given what was heard"
     answer = model.run("SQA-ABOUT", clip, "en", labels={"question": "What is to be entered?"})
+    assert not any(parameter.requires_grad for parameter in model.model.backbone.model.parameters()), "or every id that is written keeps what a gradient would need"
     assert "What is to be entered?" in model.model.vocabulary.spelt(answer.prompt.ids.tolist()) and len(answer.texts) == 1
+
+
+def test_a_conversation_goes_on_from_what_is_heard(model, clip):
+    talk = model.conversation("en")
+    talk.recall("user", "What do I hear?")
+    talk.recall("assistant", "A menu.")
+    talk.say(clip)
+    shown = [(turn.role, turn.segments[0].content) for turn in talk.turns]
+    assert [role for role, _ in shown] == ["user", "assistant", "user", "assistant"]
+    assert shown[2][1].lower().startswith("please enter your password"), "the words of the recording, since a cascade's language model hears nothing"
+    with pytest.raises(AlmError, match="nothing is said"):
+        talk.recall("user", "")
 
 
 def test_it_streams_what_it_gives_at_once(model, clip):
