@@ -14,7 +14,6 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -51,7 +50,7 @@ GRIFFIN_LIM = "Griffin-Lim"
 CASCADE = "cascade"  # the recipe; its recognizer is Whisper tiny.en
 OTHER_VOCODERS = {"unit-hifigan": alm_prompts.HERE / "models/hifigan"}
 STAGES = ("recognition", "translation", "speech", "resynthesis", "search", "understanding")
-READER, RESCORED = "prompts-reader", "prompts-rescored"  # the shipped model's ears; the same with a trigram and a rescorer
+READER, RESCORED = "prompts-reader", "prompts-rescored"  # the shipped model's ears; the same with a rescorer
 HEADS = ("prompts-vad", "prompts-speakers", "prompts-languages")
 LEAST_CLIPS = 6  # of each language, of which speakers and languages are told
 MIXTURES = ClassifyOptions(mixture_s=20.0)
@@ -217,17 +216,20 @@ class Report:
             self.examples.append((f"Resynthesis {language}", f"<table><tr>{body}</tr></table>{display.units_html(units[0])}"))
 
     def search(self) -> None:
-        """English, read off the same posteriors: the best path, a beam with a trigram of the training texts, and its readings judged anew."""
+        """English, read off the same posteriors: the best path, a beam, the beam with a trigram of the training texts, and its readings judged by SmolLM2."""
         utterances, reader = self.by_language["en"], SearchRecognizer(Parts.of(READER))
         references, metric, heard = [u.text for u in utterances], self.metric("wer"), reader.hear(self.natural("en"))
         trigram = estimate(sorted({reader.wording.written(u.text, "en") for u in reader.parts.utterances("train") if u.language == "en" and u.text}), 3)
-        beam = self.component("search", "ctc-beam", weight=0.5, word_bonus=1.0)
-        read = {"ctc": self.component("search", "ctc-greedy").search(heard, reader.labels), "ctc+lm": beam.search(heard, reader.labels, trigram)}
-        if self.installed(RESCORED):
-            read["rescored"] = alm.load(RESCORED).recognizer.searched(heard)
-        wer = {"Whisper tiny.en": metric.score(self.whisper("Whisper tiny.en", "en"), references, "en")}
-        wer |= {name: metric.score([readings[0].text for readings in found], references, "en") for name, found in read.items()}
-        for beside, name in pairwise(wer):
+        plain, fused = (self.component("search", "ctc-beam", **options) for options in ({}, {"weight": 0.5, "word_bonus": 1.0}))
+        read = {
+            "ctc": self.component("search", "ctc-greedy").search(heard, reader.labels),
+            "ctc-beam": plain.search(heard, reader.labels),
+            "ctc+lm": fused.search(heard, reader.labels, trigram),
+            "rescored": alm.load(RESCORED).recognizer.searched(heard),
+        }
+        wer = {name: metric.score([readings[0].text for readings in found], references, "en") for name, found in read.items()}
+        wer["Whisper tiny.en"] = metric.score(self.whisper("Whisper tiny.en", "en"), references, "en")
+        for name, beside in (("ctc", "Whisper tiny.en"), ("ctc-beam", "ctc"), ("ctc+lm", "ctc-beam"), ("rescored", "ctc-beam")):
             self.add(f"{name}/en/wer", wer[name], "%", beside, wer[beside], len(utterances))
 
     def installed(self, model: str) -> bool:

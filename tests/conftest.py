@@ -106,3 +106,26 @@ train: {{objective: lm, steps: 12, warmup_steps: 2, learning_rate: 3e-3, validat
     for recipe in (units, text, vocoder):
         train(recipe, [], quiet=True)
     return train(model, [], quiet=True)
+
+
+@pytest.fixture(scope="session")
+def small_cascade(tmp_path_factory, small_corpus) -> str:
+    """Whisper tiny.en, a small random language model in ChatML, a Piper voice."""
+    import torch
+
+    from tests.core.test_chat import small_llama
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("cascade")
+    small_llama(folder / "llm")
+    content = f"""name: small-cascade
+parts:
+  recognizer: {{use: whisper}}
+  backbone: {{use: hf, weights: 'dir:{folder / "llm"}'}}
+  prompt: {{use: chatml}}
+  synthesizer: {{use: piper}}
+data:
+  corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en]}}]
+  tasks: [{{use: ASR, source: [en]}}, {{use: TTS, source: [en]}}, {{use: CHAT}}, {{use: CHAT-COM}}, {{use: CHAT-T}}, {{use: SQA-ABOUT}}, {{use: S2ST, source: [en]}}]
+"""
+    return write_recipe(folder, "small-cascade", content)

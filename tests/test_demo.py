@@ -19,7 +19,7 @@ def test_report_has_every_figure_beside_its_baseline(tmp_path):
     names = {row["name"] for row in rows}
     promised = {"asr/en/wer", "asr/ru/cer", "ast/fr-en/bleu", "mt/es-en/bleu", "s2st/es-en/asr_bleu", "tts/en/wer", "resynthesis/en/wer", "resynthesis/en/dnsmos"}
     promised |= {f"resynthesis/en/{name}" for name in ("wer-tiny.en", "right-speaker", "mcd", "f0_rmse")}
-    promised |= {"ctc/en/wer", "ctc+lm/en/wer"}
+    promised |= {"ctc/en/wer", "ctc-beam/en/wer", "ctc+lm/en/wer", "rescored/en/wer", "vad/f1", "speaker/eer", "language/accuracy"}
     assert promised <= names
     assert all(set(row) == {"name", "value", "unit", "baseline", "baseline_value", "clips", "command"} for row in rows)
     baselines = {(row["name"], row["baseline"]) for row in rows}

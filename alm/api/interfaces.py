@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from alm.api.plans import SpanRule
+    from alm.api.recognition import Heard
     from alm.api.vocabulary import JointVocabulary
 
 
@@ -326,6 +327,15 @@ class Recognizer(Protocol):
         Raises:
             AlmError: a language or a task that it does not know.
         """
+        ...
+
+
+@runtime_checkable
+class CloseRecognizer(Recognizer, Protocol):
+    """One that says how sure it is, or when each word is said."""
+
+    def read_closely(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[Heard]:
+        """As `read`, with what is known besides."""
         ...
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from alm.api.interfaces import Backbone, TextTokenizer
-    from alm.api.types import Audio
+    from alm.api.types import Audio, Marks
 
 END_OF_TEXT = ""  # as a word: that nothing follows
 UNKNOWN_WORD = "<unk>"  # any that a language model has not, as ARPA files write it
@@ -66,6 +66,20 @@ class Labels:
                 groups[-1].append(place)
         spelt = [(self.text([classes[place] for place in group]), group[0], group[-1] + 1) for group in groups if group]
         return [entry for entry in spelt if entry[0]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a recognizer made of a clip.
+
+    Attributes:
+        log_prob: of a label of its text, as the recognizer itself sees it, a mean of natural logarithms; None if it does not tell.
+        words: when each is said; () if it does not tell.
+    """
+
+    text: str
+    log_prob: float | None = None
+    words: Marks = ()
 
 
 @dataclass(frozen=True)

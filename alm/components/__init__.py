@@ -163,9 +163,10 @@ def register_classifiers(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_rescorers(register: Callable[..., None]) -> None:
-    from alm.components.rescorers.cards import BertRescorerOptions, bert_rescorer_card
+    from alm.components.rescorers.cards import BertRescorerOptions, CausalRescorerOptions, bert_rescorer_card, causal_rescorer_card
 
     register("bert", _late("rescorers.bert", "load_rescorer"), bert_rescorer_card, BertRescorerOptions)
+    register("causal", _late("rescorers.causal", "load_causal_rescorer"), causal_rescorer_card, CausalRescorerOptions)
 
 
 @hookimpl

@@ -17,6 +17,8 @@ from typing import Any
 
 from alm.api.cards import RecognizerCard, TaskCard
 from alm.api.errors import AlmError
+from alm.api.interfaces import CloseRecognizer
+from alm.api.recognition import Heard
 from alm.api.types import Audio, AudioFile, Emit, Sample, Segment, Utterance
 from alm.core.asked import GIVEN_SOUND, check_content, opened
 from alm.core.config import CASCADE
@@ -98,6 +100,16 @@ class Cascade(Pipeline):
                 for index, text in zip(spoken, self.recognizer.read([opened(requests[index].content) for index in spoken], language), strict=True):
                     texts[index] = text
         return texts
+
+    def read_closely(self, clips: Many[Audio], language: str, task: str = "ASR", target: str = "") -> list[Heard]:
+        """The same by the recognizer, where that writes the text."""
+        for clip in clips[:1]:
+            self._check_request(Request(task, clip, language, target))
+        card = load_task(self.parts.found, task).card
+        translates = self._translates(Request(task, "", language, target), card)
+        if not isinstance(self.recognizer, CloseRecognizer) or self._needs_writing(card) and not translates:
+            return super().read_closely(clips, language, task, target)
+        return self.recognizer.read_closely(clips, language, "translate" if translates else "transcribe")
 
     def hear_turn(self, audio: Audio, language: str) -> list[Segment]:
         """A recording as a turn of a conversation holds it: as what is said in it."""

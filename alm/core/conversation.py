@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence as Many
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.api.types import Audio, Emit, Role, Sample, Segment, Turn
 from alm.core.audio import read_audio
-from alm.core.results import Request, Result
+from alm.core.results import Piece, Request, Result
 
 if TYPE_CHECKING:
     from alm.core.pipeline import Pipeline
@@ -47,11 +48,29 @@ class Conversation:
         Raises:
             AlmError: nothing said, a file that cannot be read, or a conversation that is too long for the model: it stays as it was then.
         """
+        turns = self._with(pieces)
+        return self._kept(turns, self._answered(turns, decoder, seed))
+
+    def stream(self, *pieces: str | Audio | Path, decoder: Any = None, seed: int = 0) -> Iterator[Piece]:
+        """The same, the answer given as it is written; with the last piece its Result. One that is not waited for is no part of the conversation.
+
+        Raises:
+            AlmError: as `say`.
+        """
+        turns = self._with(pieces)
+        for piece in self.pipeline.answer_in_pieces(Request("", "", self.language), self._sample(turns), decoder, seed):
+            if piece.result is not None:
+                self._kept(turns, piece.result)
+            yield piece
+
+    def _with(self, pieces: Many[str | Audio | Path]) -> tuple[Turn, ...]:
+        """All turns with one more, as the model's window holds them."""
         said = tuple(segment for piece in pieces for segment in self._segments(piece))
         if not said:
             raise AlmError("got nothing said", "a text or a recording", "say something")
-        turns = self._fitted((*self.turns, Turn("user", said)))
-        result = self._answered(turns, decoder, seed)
+        return self._fitted((*self.turns, Turn("user", said)))
+
+    def _kept(self, turns: tuple[Turn, ...], result: Result) -> Result:
         self.turns = (*turns, Turn("assistant", (Segment(result.text, language=self.language),)))
         return result
 

@@ -33,6 +33,7 @@ class Progress(PlanReader):
     said: Said = None
     ended: int = 0  # positions of this span at which the first of several codebooks had no code any more
     text_ended: bool = False  # beside the units of this span
+    log_probs: list[float] = field(default_factory=list)  # of each id of text that was chosen, among those that the plan allows
     span_decoders: dict[int, Decoder] = field(default_factory=dict)  # of each span that was begun
 
     def advance(self, chosen: Many[int]) -> bool:
@@ -143,7 +144,11 @@ def _choose(request: Progress, scores: Tensor, vocabulary: JointVocabulary, deco
     if key not in masks:
         masks[key] = vocabulary.allowed(rule, position, request.ended)
     decoder = request.span_decoder(decoders, vocabulary)
-    return int(decoder.choose(scores.masked_fill(~masks[key], float("-inf")), generator)[0])
+    allowed = scores.masked_fill(~masks[key], float("-inf"))
+    chosen = int(decoder.choose(allowed, generator)[0])
+    if rule.kind == "text":
+        request.log_probs.append(float(allowed.log_softmax(-1)[0, chosen]))
+    return chosen
 
 
 def _choose_more(

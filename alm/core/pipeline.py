@@ -11,15 +11,16 @@ from typing import Any
 import torch
 
 from alm.api.errors import AlmError
+from alm.api.recognition import Heard
 from alm.api.types import Audio, AudioFile, Prosody, Sample, Segment, Speaker, Units
 from alm.core.asked import asked, clauses_of, heard
 from alm.core.assemble import prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.conversation import Conversation
-from alm.core.generate import Progress, generate, generate_steps
+from alm.core.generate import Progress, generate_steps
 from alm.core.loaded import LoadedModel
 from alm.core.parts import load_task
-from alm.core.results import Piece, Request, Result, joined, spans_of
+from alm.core.results import Piece, Request, Result, joined, mean_or_none, spans_of
 from alm.core.voice import Clock, Voice
 
 MAX_BATCH = 16
@@ -163,7 +164,7 @@ class Pipeline(LoadedModel):
         segments = self.prompt.decode(progress.emitted, sample, model.vocabulary)
         audio = Audio.join(clips) if clips else None
         spans = spans_of(prompt, progress.emitted, model.vocabulary)
-        return Result(request, tuple(segments), audio, prompt, tuple(progress.emitted), spans, dict(clock.seconds))
+        return Result(request, tuple(segments), audio, prompt, tuple(progress.emitted), spans, dict(clock.seconds), mean_or_none(progress.log_probs))
 
     def transcribe(self, audio: Audio | Path, language: str) -> str:
         """Speech -> its text."""
@@ -183,11 +184,11 @@ class Pipeline(LoadedModel):
         if to == "audio" and isinstance(content, str):
             return self.speak(self.run("MT", content, source, target).text, target)
         if to == "audio":
-            result = self.run(self._combined("S2ST", source, target), content, source, target)
+            result = self.run(self.combined("S2ST", source, target), content, source, target)
             if result.audio is None:
                 raise AlmError("the model emitted no unit", "audio", "try another input")
             return result.audio
-        return self.run("MT" if isinstance(content, str) else self._combined("AST", source, target), content, source, target).text
+        return self.run("MT" if isinstance(content, str) else self.combined("AST", source, target), content, source, target).text
 
     def speak(self, text: str, language: str, *, speaker: Speaker = "") -> Audio:
         """Text -> speech."""
@@ -221,6 +222,14 @@ class Pipeline(LoadedModel):
         Raises:
             AlmError: a model without a dialogue task for such a message or such an answer.
         """
+        return self.run(self.reply_task(message, to), message, language, speaker=speaker, decoder=decoder, seed=seed)
+
+    def reply_task(self, message: str | Audio | Path, to: str = "") -> str:
+        """The dialogue task by which `chat` answers.
+
+        Raises:
+            AlmError: as `chat`.
+        """
         if to not in ("", "text", "audio"):
             raise AlmError(f"got to={to!r}", "to='text' or to='audio'", "choose one")
         reads, cards = "text" if isinstance(message, str) else "audio", {use: load_task(self.parts.found, use).card for use in self.tasks}
@@ -232,7 +241,7 @@ class Pipeline(LoadedModel):
                 f"one of the model's dialogue tasks: {', '.join(replies) or 'none'}",
                 "train it on such a task, for instance CHAT-COM",
             )
-        return self.run(max(fits, key=lambda use: len(replies[use].outputs)), message, language, speaker=speaker, decoder=decoder, seed=seed)
+        return max(fits, key=lambda use: len(replies[use].outputs))
 
     def conversation(self, language: str = "en", *, beyond: str = "refuse") -> Conversation:
         """A new conversation of many turns over many recordings.
@@ -244,6 +253,11 @@ class Pipeline(LoadedModel):
             AlmError: a model whose prompt format cannot carry one, another language, or another `beyond`.
         """
         return Conversation(self, language, beyond)
+
+    def read_closely(self, clips: Many[Audio], language: str, task: str = "ASR", target: str = "") -> list[Heard]:
+        """The text of each clip, how likely the model finds it, and when each word is said, as far as the model tells."""
+        results = self.run_batch([Request(task, clip, language, target) for clip in clips])
+        return [Heard(result.text, result.log_prob, result.marks) for result in results]
 
     def hear_turn(self, audio: Audio, language: str) -> list[Segment]:
         """A recording as a turn of a conversation holds it."""
@@ -257,7 +271,7 @@ class Pipeline(LoadedModel):
         """Audio -> units -> audio: what the units and the vocoder keep of a clip."""
         return self.vocoder.synthesize([self.tokenize(audio)], [speaker])[0]
 
-    def _combined(self, tag: str, source: str, target: str) -> str:
+    def combined(self, tag: str, source: str, target: str) -> str:
         """The trained task that ends in a tag and has the most intermediate results, for these languages; else the tag."""
         fits = [c.use for c in self.recipe.data.tasks if c.use.split()[-1] == tag and (not c.source or source in c.source) and (not c.target or target in c.target)]
         return max(fits, key=lambda use: len(use.split()), default=tag)
@@ -273,6 +287,12 @@ class Pipeline(LoadedModel):
     def answer(self, request: Request, sample: Sample, decoder: Any = None, seed: int = 0) -> Result:
         """What the model makes of a sample whose audio is units or features."""
         return next(self._run([request], [sample], decoder, seed))
+
+    def answer_in_pieces(self, request: Request, sample: Sample, decoder: Any = None, seed: int = 0) -> Iterator[Piece]:
+        """The same as it is made, the Result with the last piece."""
+        clock = Clock()
+        result = yield from self._stream_sample(request, sample, decoder, seed, clock)
+        yield Piece(seconds=dict(clock.seconds), result=result)
 
     def answers(self, requests: Many[Request], samples: Many[Sample], on_done: Callable[[int], None] | None = None, decoder: Any = None) -> list[Result]:
         """The same of many, in batches; the results are in their order."""
@@ -290,15 +310,18 @@ class Pipeline(LoadedModel):
         plans = [self.prompt.plan(sample, model.vocabulary) for sample in samples]
         with torch.inference_mode():
             embeddings = [prompt_embeddings(model, prompt) for prompt in prompts]
-        said = [said_again(model, prompt) for prompt in prompts]
-        units = None if decoder else self.unit_decoder
-        emitted = generate(model.backbone, embeddings, plans, model.vocabulary, decoder or self.decoder, seed, unit_decoder=units, said=said, depth=model.depth)
+        units_by = None if decoder else self.unit_decoder
+        ends = [Progress(plan, said=said_again(model, prompt)) for plan, prompt in zip(plans, prompts, strict=True)]
+        for _ in generate_steps(model.backbone, embeddings, ends, model.vocabulary, decoder or self.decoder, seed, units_by, model.depth):
+            pass
+        emitted = [end.emitted for end in ends]
         generated = time.perf_counter()
         segments = [self.prompt.decode(ids, sample, model.vocabulary) for ids, sample in zip(emitted, samples, strict=True)]
         audio = self._speak_all(requests, segments)
         seconds = {"generate": (generated - started) / len(requests), "vocode": (time.perf_counter() - generated) / len(requests)}
-        for request, prompt, ids, pieces, sound in zip(requests, prompts, emitted, segments, audio, strict=True):
-            yield Result(request, tuple(pieces), sound, prompt, tuple(ids), spans_of(prompt, ids, model.vocabulary), seconds)
+        for request, prompt, end, pieces, sound in zip(requests, prompts, ends, segments, audio, strict=True):
+            spans = spans_of(prompt, end.emitted, model.vocabulary)
+            yield Result(request, tuple(pieces), sound, prompt, tuple(end.emitted), spans, seconds, mean_or_none(end.log_probs))
 
     def _speak_all(self, requests: Many[Request], segments: Many[Many[Segment]]) -> list[Audio | None]:
         """The last unit segment of each result as sound, all in one batch."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from alm.api.cards import RecognizerCard
 from alm.api.errors import AlmError, UnknownNameError
-from alm.api.recognition import Hypothesis, Labels, Rescorer
-from alm.api.types import Audio, Marks
+from alm.api.recognition import Heard, Hypothesis, Labels, Rescorer
+from alm.api.types import Audio
 from alm.core.align import stretched
 from alm.core.audio import prepare
 from alm.core.parts import Parts
@@ -93,25 +93,24 @@ class SearchRecognizer:
         Raises:
             AlmError: a translation, which a search over what is heard does not make, or a language of none of the recipe's corpora.
         """
-        if task != "transcribe":
-            raise AlmError(f"got task {task} for a search over what is heard", "a transcript", "choose another recognizer")
-        self._check(language)
-        return [found[0].text for found in self.readings(audio)]
+        return [heard.text for heard in self.read_closely(audio, language, task)]
 
-    def read_marked(self, audio: Many[Audio], language: str) -> list[tuple[str, Marks]]:
-        """Text of each clip, and when each of its words is said; no times from a search whose readings do not tell them.
+    def read_closely(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[Heard]:
+        """Text of each clip, how likely it is, and when each of its words is said; no times from a search whose readings do not tell them.
 
         Raises:
             AlmError: as `read`.
         """
+        if task != "transcribe":
+            raise AlmError(f"got task {task} for a search over what is heard", "a transcript", "choose another recognizer")
         self._check(language)
         heard = self.hear(audio)
         rate_hz = self.encoder.card.frame_rate_hz
         results = []
         for log_probs, found in zip(heard, self.searched(heard), strict=True):
-            frames = found[0].frames
-            words = [(word, frames[first] / rate_hz, (frames[stop - 1] + 1) / rate_hz) for word, first, stop in self.labels.words(found[0].classes)]
-            results.append((found[0].text, stretched(words, len(log_probs) / rate_hz)))
+            best = found[0]
+            words = [(word, best.frames[first] / rate_hz, (best.frames[stop - 1] + 1) / rate_hz) for word, first, stop in self.labels.words(best.classes)]
+            results.append(Heard(best.text, best.acoustic / max(1, len(best.classes)), stretched(words, len(log_probs) / rate_hz)))
         return results
 
     def _check(self, language: str) -> None:

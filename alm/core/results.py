@@ -39,6 +39,9 @@ class Result:
     """What came out: the segments in order, the audio of the last unit segment, and how long each stage took.
 
     Of a text that was spoken clause by clause, `emitted` and `spans` hold the prompts of the later clauses too.
+
+    Attributes:
+        log_prob: of an id of what was written, as the model itself sees it, a mean; None where it wrote nothing or does not tell.
     """
 
     request: Request
@@ -48,6 +51,7 @@ class Result:
     emitted: tuple[int, ...]
     spans: tuple[Span, ...]  # over the prompt's ids followed by the emitted ones
     seconds: dict[str, float] = field(default_factory=dict)
+    log_prob: float | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -110,6 +114,10 @@ def joined(request: Request, results: Many[Result]) -> Result:
         emitted += [*result.prompt.ids.tolist(), *result.emitted]
     seconds = {stage: sum(result.seconds[stage] for result in results) for stage in first.seconds}
     return Result(request, segments, audio, first.prompt, tuple(emitted), tuple(spans), seconds)
+
+
+def mean_or_none(values: Many[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def spans_of(prompt: Sequence, emitted: Many[int], vocabulary: Any) -> tuple[Span, ...]:

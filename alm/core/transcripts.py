@@ -13,12 +13,10 @@ from typing import Any
 
 from alm.api.errors import AlmError
 from alm.api.recognition import SpeechDetector
-from alm.api.types import Audio, AudioFile, Mark, Marks
+from alm.api.types import Audio, AudioFile, Marks
 from alm.core.audio import duration_of, prepare, read_audio
-from alm.core.cascade import Cascade
 from alm.core.pipeline import Pipeline
-from alm.core.results import Request
-from alm.core.segments import Cutting, Stretch, stretches_of
+from alm.core.segments import Cutting, stretches_of
 
 BLOCK_S = 300.0
 KINDS = (".txt", ".srt", ".vtt", ".json")
@@ -30,24 +28,40 @@ class Line:
 
     Attributes:
         words: each with its time; () of a model that does not tell them.
+        log_prob: of a label of the text, as the model itself sees it, a mean; None of a model that does not tell.
+        speech: how likely the detector finds it that somebody speaks, a mean over the stretch.
     """
 
     text: str
     start_s: float
     stop_s: float
     words: Marks = ()
+    log_prob: float | None = None
+    speech: float = 1.0
+
+    def later(self, seconds: float) -> Line:
+        words = tuple(replace(word, start_s=word.start_s + seconds, stop_s=word.stop_s + seconds) for word in self.words)
+        return replace(self, start_s=self.start_s + seconds, stop_s=self.stop_s + seconds, words=words)
 
 
 Transcript = tuple[Line, ...]
 
 
 def transcribe(
-    pipeline: Pipeline, path: Path, language: str, detector: SpeechDetector, cutting: Cutting = Cutting(), on_done: Callable[[float], None] | None = None
+    pipeline: Pipeline,
+    path: Path,
+    language: str,
+    detector: SpeechDetector,
+    cutting: Cutting = Cutting(),
+    on_done: Callable[[float], None] | None = None,
+    task: str = "ASR",
+    target: str = "",
 ) -> Iterator[Line]:
     """The lines of a recording, as they are heard.
 
     Args:
         on_done: called with the seconds that were dealt with.
+        task, target: a task that translates writes the lines in another language.
 
     Raises:
         AlmError: a file that cannot be read, or what the pipeline refuses.
@@ -56,30 +70,25 @@ def transcribe(
     while at_s < end_s - 1e-3:
         block_s = min(BLOCK_S, end_s - at_s)
         block = prepare(read_audio(AudioFile(path, at_s, block_s)), detector.card.sample_rate_hz)
-        stretches = stretches_of(detector.probabilities(block), detector.card.frame_rate_hz, cutting)
+        speech, rate_hz = detector.probabilities(block), detector.card.frame_rate_hz
+        stretches = stretches_of(speech, rate_hz, cutting)
         last = at_s + block_s >= end_s - 1e-3
         done_s = block_s
         if not last and stretches and block_s - stretches[-1][1] < cutting.pause_s and len(stretches) > 1:
             done_s = stretches.pop()[0]  # it may go on behind the block: the next one begins with it
-        for line in _heard(pipeline, block, language, stretches):
-            yield replace(
-                line, start_s=line.start_s + at_s, stop_s=line.stop_s + at_s, words=tuple(replace(w, start_s=w.start_s + at_s, stop_s=w.stop_s + at_s) for w in line.words)
-            )
+        clips = [Audio(block.samples[:, round(start * block.sample_rate_hz) : _behind(start, stop, block.sample_rate_hz)], block.sample_rate_hz) for start, stop in stretches]
+        for (start, stop), heard in zip(stretches, pipeline.read_closely(clips, language, task, target) if clips else [], strict=True):
+            if heard.text:
+                likely = float(speech[round(start * rate_hz) : _behind(start, stop, rate_hz)].mean())
+                yield replace(Line(heard.text, 0.0, stop - start, heard.words, heard.log_prob).later(start + at_s), speech=likely)
         at_s += done_s
         if on_done:
             on_done(done_s)
 
 
-def _heard(pipeline: Pipeline, block: Audio, language: str, stretches: list[Stretch]) -> Iterator[Line]:
-    rate = block.sample_rate_hz
-    clips = [Audio(block.samples[:, round(start * rate) : max(round(stop * rate), round(start * rate) + 1)], rate) for start, stop in stretches]
-    if isinstance(pipeline, Cascade) and pipeline.recipe.searches:
-        found: list[tuple[str, Marks]] = pipeline.recognizer.read_marked(clips, language)
-    else:
-        found = [(result.text, ()) for result in pipeline.run_batch([Request("ASR", clip, language) for clip in clips])]
-    for (start, stop), (text, words) in zip(stretches, found, strict=True):
-        if text:
-            yield Line(text, start, stop, tuple(Mark(w.text, w.start_s + start, w.stop_s + start) for w in words))
+def _behind(start_s: float, stop_s: float, rate_hz: float) -> int:
+    """Where a stretch ends, of samples or frames, so that it holds one."""
+    return max(round(stop_s * rate_hz), round(start_s * rate_hz) + 1)
 
 
 def written(transcript: Transcript, kind: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 
 import alm
 from alm.api.errors import AlmError
@@ -15,34 +14,13 @@ from alm.core.cascade import Cascade, seconds_to_first
 from alm.core.check import check_recipe
 from alm.core.parts import Parts
 from alm.train.run import train
-from tests.conftest import write_recipe
-from tests.core.test_chat import small_llama
 
 pytest.importorskip("piper", reason="alm-piper needs piper-tts: pip install -e plugins/alm-piper")
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory, small_corpus) -> str:
-    """Whisper tiny.en, a small random language model in ChatML, a Piper voice."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("cascade")
-    small_llama(folder / "llm")
-    content = f"""name: small-cascade
-parts:
-  recognizer: {{use: whisper}}
-  backbone: {{use: hf, weights: 'dir:{folder / "llm"}'}}
-  prompt: {{use: chatml}}
-  synthesizer: {{use: piper}}
-data:
-  corpora: [{{use: cuts, folder: 'dir:{small_corpus}', languages: [en]}}]
-  tasks: [{{use: ASR, source: [en]}}, {{use: TTS, source: [en]}}, {{use: CHAT-COM}}, {{use: CHAT-T}}, {{use: SQA-ABOUT}}, {{use: S2ST, source: [en]}}]
-"""
-    return write_recipe(folder, "small-cascade", content)
-
-
-@pytest.fixture(scope="module")
-def model(recipe):
-    return alm.load(recipe)
+def model(small_cascade):
+    return alm.load(small_cascade)
 
 
 def test_parts_conform(model):
@@ -84,11 +62,11 @@ def test_it_streams_what_it_gives_at_once(model, clip):
     assert result.seconds["recognize"] > 0
 
 
-def test_models_stand_side_by_side(recipe, small_model, capsys):
+def test_models_stand_side_by_side(small_cascade, small_model, capsys):
     with pytest.raises(SystemExit, match="0"):
-        main(["compare", recipe, str(small_model), "--task", "ASR", "--split", "dev", "--max-clips", "2"])
+        main(["compare", small_cascade, str(small_model), "--task", "ASR", "--split", "dev", "--max-clips", "2"])
     table = capsys.readouterr().out.splitlines()
-    assert table[0] == f"| figure | {recipe} | {small_model} |"
+    assert table[0] == f"| figure | {small_cascade} | {small_model} |"
     rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:4]] for line in table[2:]}
     assert float(rows["ASR en wer, %"][0]) < float(rows["ASR en wer, %"][1]), "Whisper hears better than a model of twelve steps"
     assert float(rows["first text, s"][0]) > 0 and float(rows["memory, MB"][1]) > 100
@@ -100,16 +78,16 @@ def test_models_stand_side_by_side(recipe, small_model, capsys):
     assert json.loads(capsys.readouterr().out)[0]["audio_s"] is None
 
 
-def test_what_does_not_fit_is_refused(recipe, model, clip, tmp_path):
+def test_what_does_not_fit_is_refused(small_cascade, model, clip, tmp_path):
     for change, message in (
         (["parts.synthesizer=null"], "task 'TTS' speaks"),
         (["parts.recognizer=null"], "task 'ASR' hears"),
         (["data.tasks=[{use: ASR, source: [es]}]"], "got language 'es'"),
     ):
-        problems = check_recipe(Parts.of(recipe, change))
+        problems = check_recipe(Parts.of(small_cascade, change))
         assert any(message in got for got, _, _ in problems), problems
     with pytest.raises(AlmError, match="a cascade, to train"):
-        train(recipe, [], tmp_path, quiet=True)
+        train(small_cascade, [], tmp_path, quiet=True)
     with pytest.raises(AlmError, match="a speaker by name"):
         model.run("TTS", "hello", "en", speaker=clip)
     with pytest.raises(AlmError, match="got Audio for task TTS"):

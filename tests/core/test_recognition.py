@@ -17,7 +17,8 @@ from alm.cli import main
 from alm.components.encoders.whisper import load_whisper
 from alm.core.cascade import Cascade
 from alm.core.evaluate import evaluate
-from alm.core.parts import Parts
+from alm.core.parts import Parts, load_component
+from alm.core.plugins import registry
 from alm.core.recognition import SearchRecognizer
 from alm.core.sources import SourceContext
 from alm.train.tune import tune
@@ -168,6 +169,13 @@ train: {{objective: rescore, steps: 30, learning_rate: 3e-3, warmup_steps: 2, dr
     assert any([r.text for r in before] != [r.text for r in after] for before, after in zip(plain, ordered, strict=True))
     trials = tune(recognizer.parts, utterances_of(reader))
     assert trials[-1].wer == min(trial.wer for trial in trials) and "rescorer.weight" in trials[-1].weights
+
+
+def test_a_language_model_prefers_what_people_say():
+    rescorer = load_component(registry(), "rescorer", "causal", {}, SourceContext())
+    check_rescorer(rescorer)
+    right, wrong, short = rescorer.score(["please enter your password", "pleas enter your passwerd", "please"])
+    assert right > wrong and right / 4 > short, "a longer reading is not worse for being longer"
 
 
 def test_whispers_own_layers_learn_by_ctc(workspace, small_corpus, clip):

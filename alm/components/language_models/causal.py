@@ -50,6 +50,18 @@ class CausalWords:
                 values[index] = self._log_prob(hidden[place, stop - 1 - counts[index] : stop - 1], rows[index][stop - counts[index] :])
         return values
 
+    @torch.inference_mode()
+    def log_probs(self, texts: Many[str]) -> list[float]:
+        """Of texts as they are written, each from its beginning; without their end."""
+        rows = [torch.tensor([self.begins_with, *self.text_tokenizer.encode(text, add_special_tokens=False)]) for text in texts]
+        values = [0.0] * len(rows)
+        for group in batches_by_length([len(row) for row in rows], self.pieces):
+            ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in group], batch_first=True)
+            hidden = self.backbone.hidden(self.backbone.embed(ids[:, :-1]))
+            for place, index in enumerate(group):
+                values[index] = self._log_prob(hidden[place, : len(rows[index]) - 1], rows[index][1:])
+        return values
+
     def _log_prob(self, hidden: Tensor, ids: Tensor) -> float:
         return float(self.backbone.scores(hidden).float().log_softmax(-1).gather(1, ids[:, None]).sum())
 

@@ -20,6 +20,7 @@ from transformers import DynamicCache, EncoderDecoderCache, WhisperFeatureExtrac
 from alm.api.cards import RecognizerCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.interfaces import LoadContext
+from alm.api.recognition import Heard
 from alm.api.types import Audio
 from alm.components.encoders import ctranslate2
 from alm.components.encoders.whisper import whisper_config
@@ -47,9 +48,17 @@ class WhisperRecognizer:
     def multilingual(self) -> bool:
         return self.tokenizer.token_to_id("<|translate|>") is not None and self.model.config.vocab_size >= 51865
 
-    @torch.inference_mode()
     def read(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[str]:
         """Text of each clip; a clip that is longer than one window is read window by window.
+
+        Raises:
+            AlmError: a task or language that this checkpoint has not learnt.
+        """
+        return [heard.text for heard in self.read_closely(audio, language, task)]
+
+    @torch.inference_mode()
+    def read_closely(self, audio: Many[Audio], language: str, task: Literal["transcribe", "translate"] = "transcribe") -> list[Heard]:
+        """The same with the mean log-probability of its ids.
 
         Raises:
             AlmError: a task or language that this checkpoint has not learnt.
@@ -59,21 +68,26 @@ class WhisperRecognizer:
         if (task == "translate" or language != "en") and not self.multilingual:
             raise AlmError(f"got {task} in language {language!r}", "an English-only recognizer transcribes English", "use Whisper base")
         windows = [(i, w) for i, clip in enumerate(audio) for w in clip.mono().resample(SAMPLE_RATE_HZ).samples[0].split(WINDOW_SAMPLES)]
-        texts: list[list[str]] = [[] for _ in audio]
+        found: list[list[tuple[str, list[float]]]] = [[] for _ in audio]
         for start in range(0, len(windows), BATCH):
             batch = windows[start : start + BATCH]
-            for (owner, _), text in zip(batch, self._read_batch([w for _, w in batch], language, task), strict=True):
-                texts[owner].append(text)
-        return [" ".join(pieces) for pieces in texts]
+            for (owner, _), read in zip(batch, self._read_batch([w for _, w in batch], language, task), strict=True):
+                found[owner].append(read)
+        results = []
+        for pieces in found:
+            log_probs = [value for _, values in pieces for value in values]
+            results.append(Heard(" ".join(text for text, _ in pieces), sum(log_probs) / len(log_probs) if log_probs else None))
+        return results
 
-    def _read_batch(self, clips: Many[Tensor], language: str, task: str) -> list[str]:
-        """Windows [T] of at most 30 s -> texts."""
+    def _read_batch(self, clips: Many[Tensor], language: str, task: str) -> list[tuple[str, list[float]]]:
+        """Windows [T] of at most 30 s -> texts, and the log-probability of each id."""
         mel = self._mel([c.numpy() for c in clips], sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_features"]
         encoded = self.model.model.encoder(mel).last_hidden_state
         prefix = [self._id("<|startoftranscript|>"), *([self._id(f"<|{language}|>"), self._id(f"<|{task}|>")] if self.multilingual else []), self._id("<|notimestamps|>")]
         end, first_special = self._id("<|endoftext|>"), self._id("<|endoftext|>")
         ids = torch.tensor([prefix] * len(clips))
         rows: list[list[int]] = [[] for _ in clips]
+        log_probs: list[list[float]] = [[] for _ in clips]
         open_rows = [True] * len(clips)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         step = ids
@@ -82,8 +96,10 @@ class WhisperRecognizer:
             scores: Tensor = self.model.proj_out(hidden)
             scores[:, self.suppressed + (self.suppressed_first if number == 0 else [])] = float("-inf")
             scores[:, first_special + 1 :] = float("-inf")
-            best = scores.argmax(-1)
-            for row, index in enumerate(best.tolist()):
+            likely, best = scores.log_softmax(-1).max(-1)
+            for row, (index, log_prob) in enumerate(zip(best.tolist(), likely.tolist(), strict=True)):
+                if open_rows[row]:
+                    log_probs[row].append(log_prob)
                 if open_rows[row] and index != end:
                     rows[row].append(index)
                 else:
@@ -91,7 +107,7 @@ class WhisperRecognizer:
             if not any(open_rows):
                 break
             step = best[:, None]
-        return [self.tokenizer.decode(row).strip() for row in rows]
+        return [(self.tokenizer.decode(row).strip(), values) for row, values in zip(rows, log_probs, strict=True)]
 
     def _id(self, token: str) -> int:
         index = self.tokenizer.token_to_id(token)

@@ -1,0 +1,108 @@
+"""What all routes share: the models, who is let in, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+from fastapi import Request
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from alm.serve.admission import Admission
+from alm.serve.errors import error_body, message_of, status_of, unknown_model
+from alm.serve.metrics import Metrics
+from alm.serve.options import ServeOptions
+from alm.serve.served import Served
+
+T = TypeVar("T")
+EVENTS = "text/event-stream"
+END_OF_EVENTS = "data: [DONE]\n\n"
+
+
+class State:
+    """Made when the server starts."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.options = options
+        self.models = {name: Served(name, source, options) for name, source in options.models.items()}
+        self.admission, self.metrics = Admission(options.running, options.waiting), Metrics()
+
+    def model(self, name: str) -> Served:
+        """
+        Raises:
+            Refused: one that is not served (404).
+        """
+        if not name:
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            raise unknown_model(name, list(self.models))
+        return self.models[name]
+
+    async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What comes of a request, with a place among those that are answered.
+
+        Raises:
+            Refused: too many wait.
+            TimeoutError: it took too long.
+        """
+        async with self.admission.place(), asyncio.timeout(self.options.request_s):
+            return await ask()
+
+    async def in_turn(self, pieces: Iterator[T]) -> AsyncIterator[T]:
+        """What a generator gives, each piece computed in a thread while the one before is sent; it is closed when the client leaves.
+
+        Raises:
+            Refused, TimeoutError: as `answered`.
+        """
+        until = asyncio.get_running_loop().time() + self.options.request_s
+        async with self.admission.place():
+            try:
+                async for piece in iterate_in_threadpool(pieces):
+                    yield piece
+                    if asyncio.get_running_loop().time() > until:
+                        raise TimeoutError
+            finally:
+                close = getattr(pieces, "close", None)
+                if close is not None:
+                    await run_in_threadpool(close)
+
+    async def begun(self, pieces: Iterator[T]) -> AsyncIterator[T]:
+        """The same with the first piece computed already, so that what is wrong with a request is answered with a status of its own."""
+        running = self.in_turn(pieces)
+        first = await anext(running, None)
+
+        async def all_of_it() -> AsyncIterator[T]:
+            try:
+                if first is not None:
+                    yield first
+                async for piece in running:
+                    yield piece
+            finally:
+                await running.aclose()  # type: ignore[attr-defined]
+
+        return all_of_it()
+
+
+async def events(pieces: AsyncIterator[dict[str, Any]], *, ends: bool = False) -> AsyncIterator[str]:
+    """Server-sent events; an error in their midst is the last one.
+
+    Args:
+        ends: whether "[DONE]" comes at the end.
+    """
+    try:
+        async for piece in pieces:
+            yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
+    except Exception as error:
+        yield f"data: {json.dumps(error_body(message_of(error), status_of(error)))}\n\n"
+        if status_of(error) >= 500:
+            raise
+        return
+    if ends:
+        yield END_OF_EVENTS
+
+
+def state_of(request: Request) -> State:
+    found: State = request.app.state.alm
+    return found
