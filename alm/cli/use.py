@@ -113,7 +113,7 @@ def chat(
         message, overrides = "", [message, *(overrides or [])]
     pipeline = load_model(model, overrides or ())
 
-    talk = pipeline.conversation(language, beyond=beyond) if pipeline.parts.card("prompt").converses and not to else None
+    talk = pipeline.conversation(language, beyond=beyond) if pipeline.converses and not to else None
 
     def answer(said: str) -> None:
         if talk is not None:

@@ -26,9 +26,10 @@ class Conversation:
     """
 
     def __init__(self, pipeline: Pipeline, language: str, beyond: str) -> None:
-        if not pipeline.parts.card("prompt").converses:
+        if not pipeline.converses:
+            named = f"prompt format {pipeline.recipe.part('prompt').use!r}" if pipeline.parts.has("prompt") else f"model {pipeline.recipe.name!r} without prompt format"
             raise AlmError(
-                f"got prompt format {pipeline.recipe.part('prompt').use!r}, which carries one request at a time",
+                f"got {named}, which carries one request at a time",
                 "one that carries a conversation, such as chatml",
                 "use chat or run",
             )

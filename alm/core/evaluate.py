@@ -92,7 +92,7 @@ def evaluate(
 
 def conversations_of(pipeline: Pipeline, split: str) -> dict[str, list[Sample]]:
     """The conversations of the model's corpora by the corpus's name; none where its format carries none."""
-    if not pipeline.parts.card("prompt").converses:
+    if not pipeline.converses:
         return {}
     found = {config.use: list(corpus.samples(split)) for config, corpus in pipeline.parts.corpora() if isinstance(corpus, SampleCorpus)}
     return {name: samples for name, samples in found.items() if samples}

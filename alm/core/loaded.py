@@ -122,6 +122,11 @@ class LoadedModel:
         """Tasks that the model was trained on."""
         return [task.use for task in self.recipe.data.tasks]
 
+    @property
+    def converses(self) -> bool:
+        """Whether its prompt format carries many turns."""
+        return self.parts.has("prompt") and self.parts.card("prompt").converses
+
     def tasks_reading(self, modality: str) -> list[str]:
         """Trained tasks whose input is "text" or "audio"."""
         reads = {use: load_task(self.parts.found, use).card.reads for use in self.tasks}

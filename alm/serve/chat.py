@@ -172,7 +172,7 @@ def _answered(served: Served, asked: ChatRequest, said: list[Said], language: st
     wanted = "audio" if asked.audio else "text"
     voice = voice_of(served, asked.audio.voice if isinstance(asked.audio.voice, str) else asked.audio.voice.id) if asked.audio else ""
     decoder = _decoder(served, asked)
-    if pipeline.parts.has("prompt") and pipeline.parts.card("prompt").converses:
+    if pipeline.converses:
         talk = Conversation(pipeline, language, "refuse")
         for turn in said[:-1]:
             talk.recall(turn.role, *turn.pieces)

@@ -112,6 +112,14 @@ def utterances_of(folder):
     return [u for u in Parts.of_model(str(folder)).utterances("train") if u.text]
 
 
+def test_it_is_scored_by_the_command(reader, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["eval", str(reader), "--split", "dev", "--max-clips", "2"])
+    assert re.search(r"asr/en/cer +\d+\.\d\d % ", capsys.readouterr().out)
+    with pytest.raises(AlmError, match="without prompt format"):
+        alm.load(str(reader)).conversation("en")
+
+
 def test_a_recipe_leaves_a_model_that_transcribes(reader, clip):
     pipeline = alm.load(str(reader))
     assert isinstance(pipeline, Cascade) and pipeline.tasks == ["ASR"]

@@ -101,10 +101,10 @@ class Mlp:
 
 
 def save_classifier(network: MlpNetwork, card: ClassifierCard, folder: Path) -> None:
-    """Weights, with labels and pooling in the file's metadata."""
+    """Weights in half precision, with labels and pooling in the file's metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     notes = {"label": card.label, "labels": json.dumps(card.labels, ensure_ascii=False), "pooling": network.pooling, "features": card.features_fingerprint}
-    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, folder / CLASSIFIER_FILE, notes)
+    save_file({name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}, folder / CLASSIFIER_FILE, notes)
 
 
 def load_classifier(options: MlpOptions, context: LoadContext) -> Mlp:
