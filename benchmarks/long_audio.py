@@ -49,18 +49,18 @@ def hour(path: Path) -> tuple[str, int]:
             total += pieces[-1].shape[1] + pieces[-2].shape[1]
             if total >= HOUR_S * RATE_HZ:
                 break
-    write_audio(Audio(torch.cat(pieces, 1), RATE_HZ), path)
+    write_audio(path, Audio(torch.cat(pieces, 1), RATE_HZ))
     return " ".join(texts), len(texts)
 
 
 def by_alm(path: Path, model: str) -> Heard:
-    from alm.core.parts import load_component
+    from alm.core.labelling import HeadDetector
     from alm.core.transcripts import transcribe
 
     torch.set_num_threads(CORES)
     pipeline = alm.load(model)
     pipeline.warm_up()
-    detector = load_component(pipeline.parts.found, "speech_detector", "silero", {}, pipeline.parts.context)
+    detector = HeadDetector(alm.load("prompts-vad"))
     started = time.perf_counter()
     text = " ".join(line.text for line in transcribe(pipeline, path, "en", detector))
     return Heard(text, time.perf_counter() - started, _memory_mb())

@@ -19,7 +19,6 @@ from alm.cli.common import app
 def exit_cleanly(command: Callable[[], Any]) -> None:
     """Runs a command: exit code 2 and one line for a user's mistake; no progress bar but its own."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers asks for it too, when it loads weights
-    os.environ.setdefault("TQDM_DISABLE", "1")  # and reads a GGUF file behind a bar of its own
     try:
         command()
     except AlmError as error:

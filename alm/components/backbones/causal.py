@@ -5,6 +5,8 @@ AudioPaLM (arXiv 2306.12925): only the embedding matrix grows, and input and out
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,8 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     elif part is not None:
         model = _language_model(config, folder)
     else:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
+        with redirect_stderr(io.StringIO()):  # a bar for every file, which no setting turns off; warnings go through logging
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
     if options.lora:
         model = _with_lora(model, context.folders(options.lora)[0])
     return _started(model, text_tokenizer, hf_card(options, context), options, context, new_rows=options.new_rows)

@@ -28,7 +28,7 @@ from alm.components.mel import HOP_SAMPLES, whisper_mel
 class WhisperNetwork:
     """A FrameNetwork. Its windows are log-mel frames [N, M], two for each frame that comes out."""
 
-    batch_size = 12_000
+    batch_size = 6_000
 
     def __init__(self, model: HfWhisperEncoder, layers: tuple[int, ...]) -> None:
         self.model, self.layers = model, layers

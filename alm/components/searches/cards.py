@@ -26,10 +26,10 @@ class BeamOptions:
     beam: int = 16
     readings: int = 1
     candidates: int = 16
-    threshold: float = 15.0
+    threshold: float = 10.0
     weight: float = 0.5
     word_bonus: float = 1.0
-    skip_blank: float = 0.9999
+    skip_blank: float = 0.99
 
 
 def beam_card(options: BeamOptions, context: LoadContext) -> SearchCard:

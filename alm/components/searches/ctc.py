@@ -8,6 +8,7 @@ batch. A language model is asked when a word is over, once for each prefix.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence as Many
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,16 +89,90 @@ class CtcBeam:
         return (~silent).nonzero()[:, 0]
 
 
-class Node:
-    """A prefix, where a language model is asked: its words, and what they cost."""
+class Ended(NamedTuple):
+    """A prefix with the word that ends with it.
 
-    __slots__ = ("children", "classes", "closed", "language", "word", "words")
+    Attributes:
+        words: before that word, which is "" where the prefix has none.
+        language, closed: ln P of the words without it, and with it.
+    """
 
-    def __init__(self, words: tuple[str, ...], classes: tuple[int, ...], language: float) -> None:
-        self.words, self.classes, self.language = words, classes, language  # words that are over, classes of the one that is not, ln P of the first
-        self.word = ""  # the one that is not over, once it was spelt
-        self.closed: float | None = None  # ln P with that word
-        self.children: dict[int, int] = {}  # by the class that they take: their numbers
+    words: tuple[str, ...]
+    word: str
+    language: float
+    closed: float
+
+    @property
+    def all_words(self) -> tuple[str, ...]:
+        return (*self.words, self.word) if self.word else self.words
+
+
+class Tree:
+    """The prefixes of a batch where a language model is asked, by number; 0 is the empty one. A word is spelt and asked for when it is first needed.
+
+    Attributes:
+        worth: what ending its present word adds to the score of a prefix, by its number; NaN while nobody has asked.
+    """
+
+    def __init__(self, labels: Labels, language_model: LanguageModel, options: BeamOptions) -> None:
+        self.labels, self.language_model, self.options = labels, language_model, options
+        self.classes = len(labels.parts_words)
+        self.above, self.took = [-1], [0]  # of each prefix the one without its last class, and that class
+        self.children: dict[int, int] = {}  # by number x classes + class
+        self.ended: dict[int, Ended] = {}
+        self.spelt: dict[tuple[int, ...], str] = {}
+        self.worth = torch.full((4096,), UNKNOWN)
+
+    def grown(self, numbers: Tensor, added: Tensor) -> Tensor:
+        """The numbers of prefixes that take a class each, [N]."""
+        keys = (numbers * self.classes + added).tolist()
+        children = self.children
+        for key in keys:
+            if key not in children:
+                children[key] = len(self.above)
+                self.above.append(key // self.classes)
+                self.took.append(key % self.classes)
+        if len(self.above) > len(self.worth):
+            self.worth = torch.cat([self.worth, torch.full_like(self.worth, UNKNOWN)])
+        return torch.tensor([children[key] for key in keys], dtype=torch.int64)
+
+    def close(self, numbers: Tensor) -> Tensor:
+        """What ending their present word adds to the score of prefixes, [N]."""
+        values = self.worth[numbers]
+        unknown = values.isnan()
+        if not bool(unknown.any()):
+            return values
+        asked = []
+        for number in numbers[unknown].unique().tolist():
+            words, word, language = self._word(number)
+            if word:
+                asked.append((number, words, word, language))
+            else:
+                self.ended[number] = Ended(words, "", language, language)
+                self.worth[number] = 0.0
+        found = self.language_model.score([words for _, words, _, _ in asked], [word for _, _, word, _ in asked]) if asked else []
+        for (number, words, word, language), value in zip(asked, found, strict=True):
+            self.ended[number] = Ended(words, word, language, language + value)
+        self.worth[[number for number, _, _, _ in asked]] = self.options.weight * torch.tensor(found) + self.options.word_bonus
+        return self.worth[numbers]
+
+    def _word(self, number: int) -> tuple[tuple[str, ...], str, float]:
+        """The words before a prefix's last one, that one, and ln P of those before."""
+        classes, parts_words = [], self.labels.parts_words
+        while number:
+            taken = self.took[number]
+            classes.append(taken)
+            number = self.above[number]
+            if parts_words[taken]:
+                break
+        if number and number not in self.ended:
+            self.close(torch.tensor([number]))
+        before = self.ended[number] if number else Ended((), "", 0.0, 0.0)
+        key = tuple(reversed(classes))
+        word = self.spelt.get(key)
+        if word is None:
+            word = self.spelt[key] = self.labels.text(key)
+        return before.all_words, word, before.closed
 
 
 class Beams:
@@ -109,7 +184,7 @@ class Beams:
     """
 
     def __init__(self, clips: list[Tensor], frames: list[Tensor], labels: Labels, options: BeamOptions, language_model: LanguageModel | None) -> None:
-        self.labels, self.options, self.language_model, self.frames = labels, options, language_model, frames
+        self.labels, self.options, self.frames = labels, options, frames
         self.log_probs = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)  # [B, F, C]
         self.active = [sum(len(clip) > frame for clip in clips) for frame in range(self.log_probs.shape[1])]
         rows, beam = len(clips), options.beam
@@ -124,9 +199,8 @@ class Beams:
         self.parent = torch.full((rows, beam), NO_PARENT)
         self.steps: list[tuple[Tensor, Tensor]] = []  # of each frame: which prefix each came of, and the class that it took; 0 for none
         self.parts_words = torch.tensor(labels.parts_words)
-        self.tree = [Node((), (), 0.0)]  # where a language model is asked, of all clips
-        self.ends = torch.full((1024,), UNKNOWN)  # what ending its present word adds to a node's score, by its number
-        self.nodes = torch.zeros(rows, beam, dtype=torch.int64)
+        self.tree = Tree(labels, language_model, options) if language_model is not None else None
+        self.nodes = torch.zeros(rows, beam, dtype=torch.int64)  # numbers in the tree
 
     def run(self) -> list[list[Hypothesis]]:
         best, classes = self.log_probs[..., 1:].topk(min(self.options.candidates, self.log_probs.shape[2] - 1), -1)  # [B, F, A]
@@ -153,12 +227,12 @@ class Beams:
         stay_label = torch.where(known, torch.logaddexp(stay_label, led), stay_label)
         already = (comes_of.float().transpose(1, 2) @ repeats.float()) > 0  # [rows, K, A]
         longer = longer.masked_fill(already, NEVER)
-        if self.language_model is not None:
-            added_language = self._ask(longer, added, total, rows)
-            ranked_longer = longer + language[..., None] + added_language
-        else:
-            added_language, ranked_longer = None, longer
         stay = torch.logaddexp(stay_blank, stay_label) + language
+        added_language, ranked_longer = None, longer
+        if self.tree is not None:
+            ranked_longer = longer + language[..., None]
+            added_language = self._ask(self.tree, ranked_longer, stay, added)
+            ranked_longer = ranked_longer + added_language
         ranked = torch.cat([stay, ranked_longer.flatten(1)], 1)
         scores, chosen = ranked.topk(stay.shape[1], -1)
         gone = scores < scores[:, :1] - self.options.threshold  # those never reached too
@@ -170,65 +244,32 @@ class Beams:
         self.blank_end[:rows] = torch.where(grows, NEVER, stay_blank.gather(1, origin)).masked_fill(gone, NEVER)
         self.label_end[:rows] = torch.where(grows, reached, stay_label.gather(1, origin)).masked_fill(gone, NEVER)
         from_prefix = prefix.gather(1, origin)
-        if added_language is not None:
+        if self.tree is not None and added_language is not None:
             self.language[:rows] = language.gather(1, origin) + torch.where(grows, added_language.flatten(1).gather(1, pair), 0.0)
-            self._grow(origin, new, rows)
+            nodes, taken = self.nodes[:rows].gather(1, origin), new > 0
+            nodes[taken] = self.tree.grown(nodes[taken], new[taken])
+            self.nodes[:rows] = nodes
         self.parent[:rows] = torch.where(grows, from_prefix, parent.gather(1, origin)).masked_fill(gone, NO_PARENT)
         self.prefix[:rows] = torch.where(gone, self.nowhere, torch.where(grows, from_prefix * HASH + new, from_prefix))
         self.last[:rows] = torch.where(grows, new, last.gather(1, origin))
         self.steps.append((origin, new))
 
-    def _ask(self, longer: Tensor, added: Tensor, total: Tensor, rows: int) -> Tensor:
-        """What the language model adds where a class ends a word [rows, K, A]."""
+    def _ask(self, tree: Tree, longer: Tensor, stay: Tensor, added: Tensor) -> Tensor:
+        """What the language model adds where a class ends a word [rows, K, A]. It is not asked of what cannot be among the best, whatever it says:
+        a word costs, or brings the bonus at most.
+
+        Args:
+            longer: with what it has said so far.
+            stay: the same of prefixes that take no class [rows, K].
+        """
         parts = self.parts_words[added]  # [rows, A]
-        worth = longer + self.language[:rows, :, None] > (total + self.language[:rows]).amax(1)[:, None, None] - self.options.threshold
-        wanted = (worth & parts[:, None]).any(-1)  # [rows, K]
-        added_language = torch.zeros(rows, wanted.shape[1])
-        added_language[wanted] = self._closed(self.nodes[:rows][wanted])
+        whole = longer.masked_fill(parts[:, None], NEVER)  # of those that end no word
+        sure = torch.cat([stay, whole.flatten(1)], 1).topk(stay.shape[1], -1).values  # at least so good are the best
+        least = torch.maximum(sure[:, -1], sure[:, 0] - self.options.threshold) - max(0.0, self.options.word_bonus)
+        wanted = longer.masked_fill(~parts[:, None], NEVER).amax(-1) >= least[:, None]  # [rows, K]
+        added_language = torch.zeros(wanted.shape)
+        added_language[wanted] = tree.close(self.nodes[: len(wanted)][wanted])
         return added_language[..., None] * parts[:, None]
-
-    def _closed(self, numbers: Tensor) -> Tensor:
-        """What ending their present word adds to the score of prefixes."""
-        assert self.language_model is not None
-        values = self.ends[numbers]
-        unknown = values.isnan()
-        if not bool(unknown.any()):
-            return values
-        new = numbers[unknown].unique().tolist()
-        for number in new:
-            node = self.tree[number]
-            node.word, node.closed = self.labels.text(node.classes), node.language
-            self.ends[number] = 0.0
-        asked = [number for number in new if self.tree[number].word]
-        nodes = [self.tree[number] for number in asked]
-        for number, node, value in zip(asked, nodes, self.language_model.score([node.words for node in nodes], [node.word for node in nodes]), strict=True):
-            node.closed = node.language + value
-            self.ends[number] = self.options.weight * value + self.options.word_bonus
-        return self.ends[numbers]
-
-    def _grow(self, origin: Tensor, new: Tensor, rows: int) -> None:
-        nodes = self.nodes[:rows].gather(1, origin)
-        grown = new > 0
-        children = [self._child(number, added) for number, added in zip(nodes[grown].tolist(), new[grown].tolist(), strict=True)]
-        nodes[grown] = torch.tensor(children, dtype=torch.int64)
-        self.nodes[:rows] = nodes
-
-    def _child(self, number: int, added: int) -> int:
-        """The number of the node that takes a class behind another."""
-        node = self.tree[number]
-        child = node.children.get(added)
-        if child is not None:
-            return child
-        parts_words = self.labels.parts_words[added]
-        if parts_words and node.closed is None:
-            self._closed(torch.tensor([number]))
-        over = parts_words and bool(node.word)
-        made = Node((*node.words, node.word), (added,), node.closed or 0.0) if over else Node(node.words, (*node.classes, added), node.language)
-        node.children[added] = child = len(self.tree)
-        self.tree.append(made)
-        if len(self.tree) > len(self.ends):
-            self.ends = torch.cat([self.ends, torch.full_like(self.ends, UNKNOWN)])
-        return child
 
     def _readings(self) -> list[list[Hypothesis]]:
         acoustic = torch.logaddexp(self.blank_end, self.label_end)
@@ -236,7 +277,7 @@ class Beams:
         found = []
         for row, scores in enumerate(acoustic.tolist()):
             alive = [beam for beam, score in enumerate(scores) if score > NEVER]
-            language, added = self._ended(self.nodes[row][alive]) if self.language_model is not None else ([0.0] * len(alive), [0.0] * len(alive))
+            language, added = self._ended(self.tree, self.nodes[row][alive]) if self.tree is not None else ([0.0] * len(alive), [0.0] * len(alive))
             readings = []
             for beam, spoken, more in zip(alive, language, added, strict=True):
                 classes, frames = traced(row, beam)
@@ -248,14 +289,12 @@ class Beams:
             found.append(list(distinct.values())[: self.options.readings])
         return found
 
-    def _ended(self, numbers: Tensor) -> tuple[list[float], list[float]]:
+    def _ended(self, tree: Tree, numbers: Tensor) -> tuple[list[float], list[float]]:
         """ln P of the whole text of each prefix, and what its last word and its end add to the score."""
-        assert self.language_model is not None
-        last = self._closed(numbers).tolist()
-        nodes = [self.tree[number] for number in numbers.tolist()]
-        words = [(*node.words, node.word) if node.word else node.words for node in nodes]
-        ends = self.language_model.score(words, [END_OF_TEXT] * len(words))
-        whole = [(node.closed or 0.0) + end for node, end in zip(nodes, ends, strict=True)]
+        last = tree.close(numbers).tolist()
+        nodes = [tree.ended[number] for number in numbers.tolist()]
+        ends = tree.language_model.score([node.all_words for node in nodes], [END_OF_TEXT] * len(nodes))
+        whole = [node.closed + end for node, end in zip(nodes, ends, strict=True)]
         return whole, [more + self.options.weight * end for more, end in zip(last, ends, strict=True)]
 
     def _traced(self) -> Callable[[int, int], tuple[tuple[int, ...], tuple[int, ...]]]:
