@@ -121,6 +121,7 @@ class Tree:
         self.children: dict[int, int] = {}  # by number x classes + class
         self.ended: dict[int, Ended] = {}
         self.spelt: dict[tuple[int, ...], str] = {}
+        self.known: dict[tuple[tuple[str, ...], str], float] = {}  # what an n-gram has said
         self.worth = torch.full((4096,), UNKNOWN)
 
     def grown(self, numbers: Tensor, added: Tensor) -> Tensor:
@@ -150,11 +151,22 @@ class Tree:
             else:
                 self.ended[number] = Ended(words, "", language, language)
                 self.worth[number] = 0.0
-        found = self.language_model.score([words for _, words, _, _ in asked], [word for _, _, word, _ in asked]) if asked else []
+        found = self._scored([words for _, words, _, _ in asked], [word for _, _, word, _ in asked]) if asked else []
         for (number, words, word, language), value in zip(asked, found, strict=True):
             self.ended[number] = Ended(words, word, language, language + value)
         self.worth[[number for number, _, _, _ in asked]] = self.options.weight * torch.tensor(found) + self.options.word_bonus
         return self.worth[numbers]
+
+    def _scored(self, histories: list[tuple[str, ...]], words: list[str]) -> list[float]:
+        """ln P of words; an n-gram is asked once for what it sees of a history."""
+        order = self.language_model.card.order
+        if not order:
+            return self.language_model.score(histories, words)
+        keys = [(history[len(history) - order + 1 :] if len(history) >= order else history, word) for history, word in zip(histories, words, strict=True)]
+        known = self.known
+        if new := [place for place, key in enumerate(keys) if key not in known]:
+            known.update(zip([keys[i] for i in new], self.language_model.score([histories[i] for i in new], [words[i] for i in new]), strict=True))
+        return [known[key] for key in keys]
 
     def _word(self, number: int) -> tuple[tuple[str, ...], str, float]:
         """The words before a prefix's last one, that one, and ln P of those before."""
