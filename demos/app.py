@@ -1,6 +1,6 @@
 """The page: `make app`. Speak or upload, transcribe, translate, hear. A shell over the pipeline; no logic of its own.
 
-Tabs come from the same hook as anyone's: `register_demo_tabs`.
+Tabs come from the same hook as anyone's: `register_demos`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def build(pipeline: Pipeline) -> gr.Blocks:
     """The page with every registered tab."""
     with gr.Blocks(title="alm") as page:
         gr.Markdown(f"# alm\nModel **{pipeline.recipe.name}**: {pipeline.recipe.description}")
-        for _, title, tab in registry().demo_tabs:
+        for _, title, tab in registry().demos:
             with gr.Tab(title):
                 tab(pipeline)
     return page

@@ -17,7 +17,10 @@ from typing import Any
 import pluggy
 
 PROJECT = "alm"
-PLUGIN_API = 1
+PLUGIN_API = (1, 1)
+"""Major and minor version of what stands here and in alm.api. A plugin says what it was written for: ALM_PLUGIN_API = (1, 1); 1 means (1, 0). Within a major
+version nothing is taken away: what has another name now works under the old one, and `alm plugins` says so. A plugin that wants a later minor version, or
+another major one, is set aside. 1.1: register_demo_tabs is called register_demos; recognizers may have `read_closely`."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -130,5 +133,10 @@ def register_engines(register: Register) -> Any:
 
 
 @hookspec
-def register_demo_tabs(register: Register) -> Any:
+def register_demos(register: Register) -> Any:
     """A tab of the Gradio page: `register(title, build)`; `build(pipeline)` is called inside a gr.Blocks."""
+
+
+@hookspec(warn_on_impl=DeprecationWarning("hook register_demo_tabs is called register_demos since plugin API 1.1; the old name goes with 2.0"))
+def register_demo_tabs(register: Register) -> Any:
+    """The same as register_demos, under its name in plugin API 1.0."""

@@ -14,9 +14,10 @@ from typing import Any
 
 from alm.api import cards
 from alm.api.errors import AlmError
-from alm.api.interfaces import FollowingDecoder, StreamingVocoder
+from alm.api.interfaces import FollowingDecoder, PreferenceCorpus, SampleCorpus, StreamingVocoder
 from alm.api.types import Audio, Emit, Mark, Sample, Segment, Sequence, Turn, Units, Utterance
 
+FEATURE_TOLERANCE = 1e-4  # of the largest feature of a clip, or of 1
 STREAM_TOLERANCE = 1e-5  # largest difference between a sample made in pieces and at once
 
 
@@ -80,7 +81,8 @@ def check_encoder(encoder: Any, clips: Many[Audio] | None = None) -> None:
         else:
             assert abs(features.num_frames - most) <= 2, "frame count does not fit the card's rate"
         alone = encoder.encode([clip])[0].values
-        assert torch.allclose(alone, features.values, atol=1e-4), "features alone differ from features in a batch"
+        apart = float((alone - features.values).abs().max() / features.values.abs().max().clamp(min=1.0))
+        assert apart < FEATURE_TOLERANCE, f"features alone differ from features in a batch by {apart:.1e} of the largest"
         slots = projector(features.values[None], torch.ones(1, features.num_frames, dtype=torch.bool), *rows)
         assert slots.shape == (1, features.num_slots, 24), f"projector gave {tuple(slots.shape)}, expected {(1, features.num_slots, 24)}"
     if card.reads == "audio":
@@ -388,10 +390,12 @@ def check_speech_detector(detector: Any, speech: Audio | None = None) -> None:
 
 
 def check_corpus(corpus: Any, split: str | None = None) -> None:
-    """Utterances with unique ids, whose audio files exist and whose languages are on the card."""
+    """Utterances with unique ids, whose audio files exist and whose languages are on the card; or ready-made samples, or pairs of them."""
     card = corpus.card
-    utterances = list(corpus.utterances(split or card.splits[0]))
-    assert utterances, f"split {split or card.splits[0]} is empty"
+    split = split or card.splits[0]
+    utterances = list(corpus.utterances(split))
+    others = [*(corpus.samples(split) if isinstance(corpus, SampleCorpus) else ()), *(corpus.preferences(split) if isinstance(corpus, PreferenceCorpus) else ())]
+    assert utterances or others, f"split {split} is empty"
     assert len({u.id for u in utterances}) == len(utterances), "utterance ids are not unique"
     for utterance in utterances:
         assert not card.languages or utterance.language in card.languages, f"language {utterance.language!r} is not on the card"

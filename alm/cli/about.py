@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alm.api.errors import AlmError
+from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.cli.common import Json, app
 
 
@@ -19,6 +19,8 @@ def plugins(
     hooks: Annotated[bool, typer.Option(help="Show every extension point instead.")] = False,
     recipes: Annotated[bool, typer.Option(help="Show the recipes instead, with what goes in and comes out.")] = False,
     tasks: Annotated[bool, typer.Option(help="Show the tasks instead, and which recipes train them.")] = False,
+    check: Annotated[bool, typer.Option(help="Run the conformance checks of every part that stands by itself instead.")] = False,
+    plugin: Annotated[str, typer.Option(help="Check the parts of this one alone.")] = "",
     as_json: Json = False,
 ) -> None:
     """List plugins, what they register, and those that were set aside."""
@@ -27,6 +29,9 @@ def plugins(
     found = core.registry()
     if hooks:
         print(core.hook_documentation())
+        return
+    if check:
+        _check(found, plugin, as_json)
         return
     if recipes or tasks:
         rows: list[Any] = catalogue.recipe_rows(found) if recipes else catalogue.task_rows(found)
@@ -40,16 +45,40 @@ def plugins(
     registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
     registered += [(plugin, f"model {model}") for plugin, model, _ in found.models]
     registered += [(plugin, f"engine {engine}") for plugin, engine, _ in found.engines]
-    registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demo_tabs]
+    registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demos]
     listing = {name: {"version": version, "components": [what for plugin, what in registered if plugin == name]} for name, version in found.versions.items()}
     if as_json:
         broken = {b.name: {"version": b.version, "error": b.error, "traceback": b.traceback} for b in found.broken.values()}
-        print(json.dumps({"plugins": listing, "broken": broken}))
+        print(json.dumps({"plugins": listing, "broken": broken, "deprecated": found.deprecated}))
         return
     for name, entry in listing.items():
         print(f"{name} {entry['version']}\n  " + "\n  ".join(entry["components"]))
+    for name, message in found.deprecated:
+        print(f"{name}: {message}", file=sys.stderr)
     for failed in found.broken.values():
         print(f"{failed.name} {failed.version} SET ASIDE: {failed.error}\n{failed.traceback}")
+
+
+def _check(found: Any, plugin: str, as_json: bool) -> None:
+    from collections import Counter
+
+    from alm.core.conformance import verdicts
+
+    if plugin and plugin not in (*found.versions, *found.broken):
+        raise UnknownNameError(f"got plugin {plugin!r}", "an installed plugin", did_you_mean(plugin, [*found.versions, *found.broken]))
+    counts: Counter[str] = Counter()
+    shown = []
+    for verdict in verdicts(found, plugin):
+        counts[verdict.outcome] += 1
+        shown.append(verdict._asdict())
+        if not as_json:
+            print(f"{verdict.outcome:10} {verdict.plugin}: {verdict.kind} {verdict.name}" + (f" ({verdict.why})" if verdict.why else ""), flush=True)
+    if as_json:
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        print(f"{counts['passed']} passed, {counts['unchecked']} want something beside them, {counts['failed']} failed")
+    if counts["failed"]:
+        raise typer.Exit(2)
 
 
 @app.command()

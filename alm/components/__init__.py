@@ -9,7 +9,7 @@ from typing import Any
 
 from alm.api.hookspecs import hookimpl
 
-ALM_PLUGIN_API = 1
+ALM_PLUGIN_API = (1, 1)
 
 
 def _late(module: str, name: str) -> Callable[..., Any]:
@@ -212,7 +212,7 @@ def register_metrics(register: Callable[..., None]) -> None:
 
 
 @hookimpl
-def register_demo_tabs(register: Callable[..., None]) -> None:
+def register_demos(register: Callable[..., None]) -> None:
     register("Speech", _late("demos.tabs", "speech_tab"))
     register("Text", _late("demos.tabs", "text_tab"))
     register("Units", _late("demos.tabs", "units_tab"))

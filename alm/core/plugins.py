@@ -7,6 +7,7 @@ and the rest stays usable. Two plugins may register the same name; only the bare
 import inspect
 import os
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -74,7 +75,8 @@ class Registry:
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     models: list[tuple[str, str, Path]] = field(default_factory=list)
     engines: list[tuple[str, str, Callable[..., Any]]] = field(default_factory=list)
-    demo_tabs: list[tuple[str, str, Callable[..., Any]]] = field(default_factory=list)
+    demos: list[tuple[str, str, Callable[..., Any]]] = field(default_factory=list)
+    deprecated: list[tuple[str, str]] = field(default_factory=list)  # plugins, and which old name each of them uses
 
     def add(self, name: str, load: Callable[[], Any], version: str = "") -> None:
         """Loads one plugin and collects what it registers; a failure sets the whole plugin aside."""
@@ -86,10 +88,10 @@ class Registry:
             if label != name:
                 raise AlmError(f"entry point name {name!r} is taken by another distribution", "one plugin a name", "uninstall one of the two")
             plugin = load()
-            wants = getattr(plugin, "ALM_PLUGIN_API", hookspecs.PLUGIN_API)
-            if wants != hookspecs.PLUGIN_API:
-                raise AlmError(f"plugin wants plugin API {wants}", f"API {hookspecs.PLUGIN_API}", "install versions of alm and the plugin that fit")
-            self.manager.register(plugin, label)
+            _check_api(getattr(plugin, "ALM_PLUGIN_API", hookspecs.PLUGIN_API))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self.manager.register(plugin, label)
             self._check_hook_names(plugin)
             collected = self._collect(label, plugin)
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; it is reported by `alm plugins`, not swallowed
@@ -98,12 +100,13 @@ class Registry:
             self.broken[label] = BrokenPlugin(label, version, f"{type(error).__name__}: {error}", traceback.format_exc())
             return
         self.versions[label] = version
+        self.deprecated += [(label, str(warning.message)) for warning in caught if issubclass(warning.category, DeprecationWarning)]
         components, folders, models, engines, tabs = collected
         self.components += components
         self.recipe_folders += folders
         self.models += models
         self.engines += engines
-        self.demo_tabs += tabs
+        self.demos += tabs
 
     def find(self, kind: str, name: str) -> Component:
         """The component of a kind by `name` or `plugin/name`.
@@ -172,8 +175,20 @@ class Registry:
         call("register_recipes", lambda folder: folders.append((label, Path(folder))))
         call("register_models", lambda name, folder: models.append((label, name, Path(folder))))
         call("register_engines", lambda name, run: engines.append((label, name, run)))
-        call("register_demo_tabs", lambda title, build: tabs.append((label, title, build)))
+        for hook in ("register_demos", "register_demo_tabs"):
+            call(hook, lambda title, build: tabs.append((label, title, build)))
         return components, folders, models, engines, tabs
+
+
+def _check_api(wants: Any) -> None:
+    """
+    Raises:
+        AlmError: a version of the plugin API that this one is not, see alm.api.hookspecs.
+    """
+    asked = (wants, 0) if isinstance(wants, int) else wants
+    major, minor = hookspecs.PLUGIN_API
+    if not isinstance(asked, tuple) or len(asked) != 2 or asked[0] != major or asked[1] > minor:
+        raise AlmError(f"plugin wants plugin API {wants}", f"API {major}.0 to {major}.{minor}", "install versions of alm and the plugin that fit")
 
 
 def _new_manager() -> pluggy.PluginManager:

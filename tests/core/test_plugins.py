@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from alm.api import hookspecs
-from alm.api.cards import TaskCard
+from alm.api.cards import DecoderCard, MetricCard, TaskCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.hookspecs import hookimpl
+from alm.core.conformance import verdicts
 from alm.core.plugins import KINDS, Registry, hook_documentation
 
 CARD = TaskCard("X", ("source.text",), ("source.text",))
@@ -64,6 +65,8 @@ def missing():
         (WrongArgument, "registrar"),
         (NoCard, "without a card"),
         (lambda: SimpleNamespace(ALM_PLUGIN_API=99), "plugin API 99"),
+        (lambda: SimpleNamespace(ALM_PLUGIN_API=(1, 99)), "plugin API (1, 99)"),
+        (lambda: SimpleNamespace(ALM_PLUGIN_API="1.0"), "API 1.0 to 1."),
     ],
 )
 def test_broken_plugin_is_set_aside_and_the_rest_works(load, message):
@@ -75,6 +78,55 @@ def test_broken_plugin_is_set_aside_and_the_rest_works(load, message):
     assert found.find("task", "echo").plugin == "good"
     with pytest.raises(UnknownNameError, match="set aside: bad"):
         found.find("task", "nothing")
+
+
+def test_a_plugin_of_an_older_api_works_and_is_told():
+    """As it was written for plugin API 1.0: a version in one number, and a hook under the name that it had."""
+
+    class Older:
+        ALM_PLUGIN_API = 1
+
+        @hookimpl
+        def register_demo_tabs(self, register):
+            register("Mine", lambda pipeline: None)
+
+        @hookimpl
+        def register_tasks(self, register):
+            register("echo", card=CARD)
+
+    found = Registry()
+    found.add("older", Older)
+    found.add("newer", Good)
+    assert not found.broken and [title for _, title, _ in found.demos] == ["Mine"]
+    ((plugin, message),) = found.deprecated
+    assert plugin == "older" and "register_demos since plugin API 1.1" in message
+
+
+def test_what_is_installed_is_checked():
+    class Stranger:
+        @hookimpl
+        def register_tasks(self, register):
+            register("echo", card=CARD)
+
+        @hookimpl
+        def register_decoders(self, register):
+            register("nowhere", lambda options, context: SimpleNamespace(card=None, choose=lambda scores, generator: scores.argmin(-1)), DecoderCard())
+            register("wanting", wanting, DecoderCard())
+
+        @hookimpl
+        def register_metrics(self, register):
+            register("breaks", lambda options, context: 1 / 0, MetricCard("%", "lower"))
+
+    def wanting(options, context):
+        raise AlmError("got no weights", "weights", "name some")
+
+    found = Registry()
+    found.add("stranger", Stranger)
+    found.add("bad", missing)
+    told = {(v.kind, v.name): (v.outcome, v.why) for v in verdicts(found)}
+    assert told["task", "echo"] == ("passed", "") and told["decoder", "wanting"] == ("unchecked", "weights")
+    assert told["decoder", "nowhere"][0] == "failed" and "ZeroDivisionError" in told["metric", "breaks"][1]
+    assert told["plugin", "bad"][0] == "failed" and [v.plugin for v in verdicts(found, "bad")] == ["bad"]
 
 
 def test_two_plugins_with_one_component_name():
@@ -117,7 +169,7 @@ def test_unknown_name_suggests():
 
 def test_every_kind_has_a_hook_and_every_hook_is_documented():
     specs = {name for name in dir(hookspecs) if name.startswith("register_")}
-    assert set(KINDS.values()) | {"register_recipes", "register_models", "register_engines", "register_demo_tabs"} == specs
+    assert set(KINDS.values()) | {"register_recipes", "register_models", "register_engines", "register_demos", "register_demo_tabs"} == specs
     documentation = hook_documentation()
     assert all(f"{name}(register): " in documentation for name in specs)
     readme = Path("docs/plugins.md").read_text()

@@ -12,7 +12,7 @@ from alm.api.manifests import utterances_from_cuts
 from alm.api.types import Utterance
 from alm_prompts.keywords import with_keywords
 
-ALM_PLUGIN_API = 1
+ALM_PLUGIN_API = (1, 1)
 HERE = Path(__file__).parent
 CARD = CorpusCard(
     languages=("en", "es", "fr", "it", "ru"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from alm.api.cards import TaskCard, TokenizerCard
 from alm.api.hookspecs import hookimpl
 
-ALM_PLUGIN_API = 1
+ALM_PLUGIN_API = (1, 1)
 CARD = TokenizerCard(sample_rate_hz=16_000, frame_rate_hz=25.0, vocabulary_size=32, fingerprint="NAME-loudness-1")
 
 
