@@ -76,7 +76,7 @@ def _check_length(text: str, state: State) -> None:
 def _spoken(served: Served, asked: SpeechRequest, language: str, state: State, started: float) -> Iterator[tuple[bytes, Result | None]]:
     """Bytes of the sound as they are there; the Result with the last."""
     voice = voice_of(served, asked.voice if isinstance(asked.voice, str) else asked.voice.id)
-    encoder, silent, result = None, True, None
+    encoder, result = None, None
     for piece in served.pipeline.stream("TTS", asked.input, language, speaker=voice, prosody=Prosody(tempo=asked.speed)):
         result = piece.result or result
         if piece.audio is None:
@@ -85,9 +85,8 @@ def _spoken(served: Served, asked: SpeechRequest, language: str, state: State, s
             encoder = SoundEncoder(asked.response_format, piece.audio.sample_rate_hz)
             state.metrics.first.labels("/v1/audio/speech").observe(time.perf_counter() - started)
         state.metrics.spoken.inc(piece.audio.duration_s)
-        silent = False
         yield encoder.add(piece.audio), None
-    if silent or encoder is None:
+    if encoder is None:
         raise AlmError("the model emitted no unit", "audio", "try another text")
     yield encoder.finish(), result
 

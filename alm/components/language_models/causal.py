@@ -41,6 +41,16 @@ class CausalWords:
             last = [self.end] if word == END_OF_TEXT else self._ids(word)
             rows.append(torch.tensor(before + last))
             counts.append(len(last))
+        return self._sums(rows, counts)
+
+    @torch.inference_mode()
+    def log_probs(self, texts: Many[str]) -> list[float]:
+        """Of texts as they are written, each from its beginning; without their end."""
+        rows = [torch.tensor([self.begins_with, *self.text_tokenizer.encode(text, add_special_tokens=False)]) for text in texts]
+        return self._sums(rows, [len(row) - 1 for row in rows])
+
+    def _sums(self, rows: list[Tensor], counts: list[int]) -> list[float]:
+        """ln P of the last so many pieces of each row."""
         values = [0.0] * len(rows)
         for group in batches_by_length([len(row) for row in rows], self.pieces):
             ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in group], batch_first=True)
@@ -48,18 +58,6 @@ class CausalWords:
             for place, index in enumerate(group):
                 stop = len(rows[index])
                 values[index] = self._log_prob(hidden[place, stop - 1 - counts[index] : stop - 1], rows[index][stop - counts[index] :])
-        return values
-
-    @torch.inference_mode()
-    def log_probs(self, texts: Many[str]) -> list[float]:
-        """Of texts as they are written, each from its beginning; without their end."""
-        rows = [torch.tensor([self.begins_with, *self.text_tokenizer.encode(text, add_special_tokens=False)]) for text in texts]
-        values = [0.0] * len(rows)
-        for group in batches_by_length([len(row) for row in rows], self.pieces):
-            ids = torch.nn.utils.rnn.pad_sequence([rows[i] for i in group], batch_first=True)
-            hidden = self.backbone.hidden(self.backbone.embed(ids[:, :-1]))
-            for place, index in enumerate(group):
-                values[index] = self._log_prob(hidden[place, : len(rows[index]) - 1], rows[index][1:])
         return values
 
     def _log_prob(self, hidden: Tensor, ids: Tensor) -> float:
