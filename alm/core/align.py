@@ -93,7 +93,7 @@ def stretched(heard: list[tuple[str, float, float]], end_s: float) -> Marks:
     """Each word from before it is heard up to the next one, or into the pause behind it."""
     starts = [max(0.0, start - LEAD_S) for _, start, _ in heard]
     marks = []
-    for (word, _, stop), start, following in zip(heard, starts, [*starts[1:], end_s], strict=True):
+    for (word, _, stop), start, following in zip(heard, starts, [*starts, end_s][1:], strict=True):
         marks.append(Mark(word, round(start, 2), round(following if following - stop <= LONGEST_GAP_S else min(following, stop + TAIL_S), 2)))
     return tuple(marks)
 

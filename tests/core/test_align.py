@@ -9,7 +9,7 @@ from alm.api.errors import AlmError
 from alm.api.manifests import utterances_from_cuts
 from alm.api.types import Audio, Mark
 from alm.cli import main
-from alm.core.align import LEAD_S, TAIL_S, Aligner, word_marks
+from alm.core.align import LEAD_S, TAIL_S, Aligner, stretched, word_marks
 
 
 def log_probs(*heard: int, classes: int = 4) -> torch.Tensor:
@@ -32,6 +32,7 @@ def test_what_cannot_be_placed_has_no_marks():
     assert word_marks(log_probs(1, 2), ["one", "two"], [[1, 2], [3]], 10.0) == ()  # fewer frames than pieces
     assert word_marks(log_probs(1, 0), ["one"], [[1, 1]], 10.0) == ()  # a piece twice needs a blank between
     assert word_marks(log_probs(1, 1), ["?"], [[]], 10.0) == ()
+    assert word_marks(log_probs(0, 0), [], [], 10.0) == () and stretched([], 3.2) == ()  # nothing was said
     assert [mark.text for mark in word_marks(log_probs(0, 1, 0), ["?", "one"], [[], [1]], 10.0)] == ["one"]
 
 
