@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo app test test-k2 k2-tests lint bench lock clean
+.PHONY: setup demo docs app test test-k2 k2-tests lint bench lock clean
 
 setup: .venv/done
 
@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/python demos/report.py
 
 app: setup
-	$(BIN)/python demos/app.py
+	$(BIN)/alm demo
 
 lint: setup
 	$(BIN)/ruff check .
@@ -45,6 +45,9 @@ test-k2: setup
 k2-tests:
 	$(BIN)/python plugins/alm-k2/tools/make_fixtures.py out/k2
 	PYTHONPATH=plugins/alm-k2/src ALM_K2_FIXTURES=out/k2 .venv-k2/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --rootdir plugins/alm-k2 plugins/alm-k2/tests
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

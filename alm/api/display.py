@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence as Many
+from collections.abc import Iterator, Sequence as Many
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alm.api.types import Audio, Marks, Units
+    from alm.api.types import Audio, Marks, Sequence, Span, Units
+    from alm.api.vocabulary import JointVocabulary
 
 KIND_COLOURS = {"tag": "#c9b6e4", "text": "#b7d7f0", "units": "#f6c9a0", "features": "#f2a7a0", "end": "#d0d0d0"}
 
@@ -34,14 +35,14 @@ def player_html(audio: Audio) -> str:
 def audio_html(audio: Audio) -> str:
     """Player and waveform."""
     caption = f"{audio.duration_s:.2f} s, {audio.sample_rate_hz} Hz, {audio.num_channels} channel{'s' * (audio.num_channels > 1)}"
-    return f"<div>{player_html(audio)}<br>{picture_html(waveform_figure(audio))}<br><small>{caption}</small></div>"
+    return f"<div>{player_html(audio)}<br>{picture_html(waveform_figure(audio), 'waveform')}<br><small>{caption}</small></div>"
 
 
 def units_html(units: Units) -> str:
     """Units over time, and their codes in a line that can be unfolded."""
     codes = html.escape(str(units.codes.tolist()))
     caption = f"{units.num_frames} frames at {units.frame_rate_hz:g} Hz, codebook {units.fingerprint}"
-    return f"<div>{picture_html(units_figure(units))}<br><small>{caption}</small><details><summary>codes</summary>{codes}</details></div>"
+    return f"<div>{picture_html(units_figure(units), 'units over time')}<br><small>{caption}</small><details><summary>codes</summary>{codes}</details></div>"
 
 
 def result_html(result: Any) -> str:
@@ -66,14 +67,43 @@ def sequence_html(spans: Any) -> str:
         for span in spans
     )
     legend = " ".join(f'<span style="background:{colour};padding:0 6px">{kind}</span>' for kind, colour in KIND_COLOURS.items())
-    return f'<div style="width:640px;font-size:0;white-space:nowrap">{blocks}</div><small>{legend}</small>'
+    return f'<div style="width:640px;max-width:100%;font-size:0;white-space:nowrap">{blocks}</div><small>{legend}</small>'
 
 
-def picture_html(figure: Any) -> str:
-    """A matplotlib figure as an inline PNG."""
+def sequence_view(sequence: Sequence, vocabulary: JointVocabulary | None = None) -> str:
+    """Every span in the colour of what it holds, with its text where a vocabulary can spell it; framed is what the loss covers."""
+    spelt = sequence.ids.tolist()
+    boxes = []
+    for start, stop, kind in _stretches(sequence):
+        ids = spelt[start:stop]
+        if vocabulary is not None and kind in ("tag", "text", "end"):
+            text = vocabulary.spelt(ids)
+        else:
+            text = f"{stop - start} {kind}" if kind in ("units", "features") else f"{stop - start} ids of {kind}"
+        frame = "#333 solid 2px" if bool(sequence.learn[start]) else "transparent solid 2px"
+        boxes.append(
+            f'<span title="{kind}, positions {start} to {stop - 1}" style="background:{KIND_COLOURS[kind]};color:#111;border:{frame};padding:1px 4px;margin:1px;'
+            f'display:inline-block;white-space:pre-wrap">{html.escape(text)}</span>'
+        )
+    learnt = int(sequence.learn.sum())
+    return f'<div style="font-family:monospace;line-height:1.9">{"".join(boxes)}<br><small>{len(sequence)} positions; framed: the {learnt} that the loss covers</small></div>'
+
+
+def _stretches(sequence: Sequence) -> Iterator[tuple[int, int, str]]:
+    """Spans, divided where the loss begins or ends."""
+    for span in sequence.spans:
+        start = span.start
+        for position in range(span.start + 1, span.stop + 1):
+            if position == span.stop or bool(sequence.learn[position]) != bool(sequence.learn[start]):
+                yield start, position, span.kind
+                start = position
+
+
+def picture_html(figure: Any, alt: str = "") -> str:
+    """A matplotlib figure as an inline PNG; `alt` says in words what it shows."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
-    return f'<img src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _axes(width: float = 7.0, height: float = 1.4) -> tuple[Any, Any]:
@@ -134,6 +164,25 @@ def lattice_figure(readings: Many[tuple[Many[tuple[str, float]], float]], durati
     for (word, _), (x, y) in place.items():
         axes.text(x, y, word or "●", ha="center", va="center", fontsize=8, bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "pad": 0.15})
     axes.set(xlim=(-0.1, duration_s + 0.2), ylim=(min(y for _, y in place.values()) - 0.4, 0.4), xlabel="s", yticks=[])
+    return figure
+
+
+def attention_figure(weights: Tensor, spans: Many[Span], names: Many[str] = ()) -> Any:
+    """Which positions (columns) each position (row) looks at; lines divide the spans.
+
+    Args:
+        weights: [S, S], rows sum to 1.
+        names: of the spans, in place of their kinds.
+    """
+    figure, axes = _axes(width=6.0, height=5.0)
+    axes.imshow(weights.sqrt().numpy(), cmap="Greys", aspect="auto", interpolation="nearest")
+    for span in spans[1:]:
+        axes.axhline(span.start - 0.5, color="tab:orange", linewidth=0.6)
+        axes.axvline(span.start - 0.5, color="tab:orange", linewidth=0.6)
+    middles, labels = [(span.start + span.stop - 1) / 2 for span in spans], names or [span.kind for span in spans]
+    axes.set(xticks=middles, yticks=middles, xlabel="is looked at", ylabel="looks")
+    axes.set_xticklabels(labels, rotation=60, ha="right", fontsize=7)
+    axes.set_yticklabels(labels, fontsize=7)
     return figure
 
 

@@ -134,9 +134,9 @@ def register_engines(register: Register) -> Any:
 
 @hookspec
 def register_demos(register: Register) -> Any:
-    """A tab of the Gradio page: `register(title, build)`; `build(pipeline)` is called inside a gr.Blocks."""
+    """A tab of the Gradio page: `register(title, build)`; `build(page)` is called inside a gr.Tab with an alm.api.demos.DemoPage."""
 
 
 @hookspec(warn_on_impl=DeprecationWarning("hook register_demo_tabs is called register_demos since plugin API 1.1; the old name goes with 2.0"))
 def register_demo_tabs(register: Register) -> Any:
-    """The same as register_demos, under its name in plugin API 1.0."""
+    """A tab of the Gradio page as plugin API 1.0 had it: `build(pipeline)` is called with the first model."""

@@ -17,6 +17,8 @@ from alm.api.errors import AlmError, VocabularyMismatchError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from alm.api.vocabulary import JointVocabulary
+
 Role = Literal["system", "user", "assistant"]
 GIVEN = -1  # in SpanRule.renders: the input
 SLOT_ID = -1  # in Sequence.ids: a position that holds a projected feature frame, not an id
@@ -377,3 +379,26 @@ class Sequence:
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
+
+    def show(self, vocabulary: JointVocabulary | None = None) -> Shown:
+        """The sequence in colours, what is learnt framed, for a notebook.
+
+        Args:
+            vocabulary: spells tags and text.
+        """
+        from alm.api.display import sequence_view
+
+        return Shown(sequence_view(self, vocabulary))
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """HTML that a notebook shows."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html

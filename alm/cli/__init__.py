@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alm.api.errors import AlmError
-from alm.cli import about, data, score, serve, training, use  # noqa: F401
+from alm.cli import about, data, demo, score, serve, training, use  # noqa: F401
 from alm.cli.common import app
 
 

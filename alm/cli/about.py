@@ -1,4 +1,4 @@
-"""What there is, and whether it fits: plugins, check, new-plugin."""
+"""What there is, whether it fits, and how it is handed on: plugins, check, new-plugin, save, push."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
-from alm.cli.common import Json, app
+from alm.cli.common import Json, app, load_model
+
+if TYPE_CHECKING:
+    from alm.core.model_card import CardScore
 
 
 @app.command()
@@ -115,3 +118,46 @@ def new_plugin(name: str, folder: Annotated[Path, typer.Option(help="Where the p
     from alm.core.scaffold import new_plugin as make
 
     print(make(name, folder))
+
+
+Scores = Annotated[Path | None, typer.Option(help="What `alm eval --json` printed, for the model card.")]
+
+
+@app.command()
+def save(
+    model: Annotated[str, typer.Argument(help="A registered model, a checkpoint folder, or a recipe that is a model as it stands.")],
+    folder: Path,
+    scores: Scores = None,
+) -> None:
+    """Copy a model into a folder that another machine can open, with a model card."""
+    print(load_model(model).save_pretrained(folder, scores=_scores(scores)))
+
+
+@app.command()
+def push(
+    model: Annotated[str, typer.Argument(help="A registered model, a checkpoint folder, or a recipe that is a model as it stands.")],
+    repository: Annotated[str, typer.Argument(help="ORG/NAME on the Hugging Face hub.")],
+    scores: Scores = None,
+    private: bool = False,
+    message: str = "",
+) -> None:
+    """Upload a model to the Hugging Face hub, with a model card; `alm.load("hf:ORG/NAME@REVISION")` opens it."""
+    print(load_model(model).push_to_hub(repository, scores=_scores(scores), private=private, message=message))
+
+
+def _scores(path: Path | None) -> list[CardScore]:
+    """
+    Raises:
+        AlmError: a file of something else.
+    """
+    from alm.core.model_card import CardScore
+
+    if path is None:
+        return []
+    try:
+        entries = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AlmError(f"got scores {path}, which cannot be read ({error})", "what `alm eval --json` printed", "make the file by that command") from error
+    if not isinstance(entries, list):
+        raise AlmError(f"got scores {path} without a list", "what `alm eval --json` printed", "make the file by that command")
+    return [CardScore.read(entry) for entry in entries]

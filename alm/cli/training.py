@@ -24,8 +24,11 @@ def train(
 ) -> None:
     """Train a recipe; Ctrl-C leaves a checkpoint from which the same command goes on."""
     from alm.train.run import train as run
+    from alm.train.together import is_first
 
-    print(run(recipe, overrides or [], out, quiet=quiet))
+    folder = run(recipe, overrides or [], out, quiet=quiet)
+    if is_first():
+        print(folder)
 
 
 @app.command()

@@ -213,6 +213,9 @@ def register_metrics(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_demos(register: Callable[..., None]) -> None:
-    register("Speech", _late("demos.tabs", "speech_tab"))
-    register("Text", _late("demos.tabs", "text_tab"))
-    register("Units", _late("demos.tabs", "units_tab"))
+    register("Chat", _late("demos.chat", "chat_tab"))
+    register("Translate", _late("demos.translate", "translate_tab"))
+    register("Tokens", _late("demos.tokens", "tokens_tab"))
+    register("Tasks", _late("demos.tasks", "tasks_tab"))
+    register("Compare", _late("demos.tasks", "compare_tab"))
+    register("Plugins", _late("demos.plugins", "plugins_tab"))

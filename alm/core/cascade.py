@@ -9,7 +9,6 @@ words is lost on the way, as in any cascade.
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence as Many
 from functools import cached_property
@@ -26,11 +25,9 @@ from alm.core.parts import load_task
 from alm.core.pipeline import Pipeline, size_of
 from alm.core.recognition import SearchRecognizer
 from alm.core.results import NOTHING, Piece, Request, Result
-from alm.core.voice import Clock
+from alm.core.voice import Clauses, Clock
 
 AT_ONCE = 32  # recordings that are read together
-CLAUSE_END = re.compile(r"[.!?;:,]\s|[。！？，]")  # where a text that is still being written can be read aloud so far
-MIN_CLAUSE = 12  # characters
 
 
 class Cascade(Pipeline):
@@ -105,7 +102,7 @@ class Cascade(Pipeline):
         """The same by the recognizer, where that writes the text."""
         for clip in clips[:1]:
             self._check_request(Request(task, clip, language, target))
-        card = load_task(self.parts.found, task).card
+        card = self.task_card(task)
         translates = self._translates(Request(task, "", language, target), card)
         if not isinstance(self.recognizer, CloseRecognizer) or self._needs_writing(card) and not translates:
             return super().read_closely(clips, language, task, target)
@@ -131,7 +128,7 @@ class Cascade(Pipeline):
         Args:
             heard_s: how long that took.
         """
-        card = load_task(self.parts.found, request.task).card
+        card = self.task_card(request.task)
         if self._converts(request):
             yield from self._converted(request)
             return
@@ -143,7 +140,7 @@ class Cascade(Pipeline):
         prompt = self.prompt.prompt(asked, self.model.vocabulary) if writes else None
         for index, (piece, emit) in enumerate(zip(card.outputs, asked.emits, strict=True)):
             speaks, side = piece.modality == "audio", piece.side if piece.kind in ("text", "audio") else ""
-            read, shown = 0, ""  # characters of the text that were read aloud; what of it was given already
+            clauses, shown = Clauses(), ""  # what of the text was given already
             if side in said:
                 text = said[side]
             elif side == "target" and self._translates(request, card):
@@ -158,11 +155,10 @@ class Cascade(Pipeline):
                         yield Piece(index, text.removeprefix(shown), seconds=dict(clock.seconds))
                         shown = text
                         clock.resume()
-                    while speaks and (end := CLAUSE_END.search(text, read + MIN_CLAUSE)):
+                    for clause in clauses.new(text) if speaks else ():
                         clock.spent("write")
-                        clips.append(self._spoken(text[read : end.end()], emit.language, request))
+                        clips.append(self._spoken(clause, emit.language, request))
                         clock.spent("speak")
-                        read = end.end()
                         yield Piece(index, audio=clips[-1], seconds=dict(clock.seconds))
                         clock.resume()
                 clock.spent("write")
@@ -171,8 +167,8 @@ class Cascade(Pipeline):
                 segments.append(Segment(text, True, emit.language, says=emit.says))
                 if text != shown:
                     yield Piece(index, text.removeprefix(shown), seconds=dict(clock.seconds))
-            elif text[read:].strip():
-                clips.append(self._spoken(text[read:], emit.language, request))
+            for clause in clauses.rest(text) if speaks else ():
+                clips.append(self._spoken(clause, emit.language, request))
                 clock.spent("speak")
                 yield Piece(index, audio=clips[-1], seconds=dict(clock.seconds))
             clock.resume()
@@ -182,7 +178,7 @@ class Cascade(Pipeline):
 
     def _converts(self, request: Request) -> bool:
         """Whether a converter takes it whole, without words between."""
-        return self.parts.has("converter") and bool(load_task(self.parts.found, request.task).card.revoices)
+        return self.parts.has("converter") and bool(self.task_card(request.task).revoices)
 
     def _converted(self, request: Request) -> Iterator[Piece]:
         clock = Clock("convert")
@@ -196,7 +192,7 @@ class Cascade(Pipeline):
         Raises:
             AlmError: a part that the recipe has not, a language that a part does not know, or what `Pipeline.run` refuses.
         """
-        card = load_task(self.parts.found, request.task).card
+        card = self.task_card(request.task)
         self.task_config(request.task)
         check_content(request, card)
         needs = (

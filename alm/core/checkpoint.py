@@ -14,23 +14,11 @@ from torch import nn
 from alm.api.errors import AlmError
 from alm.api.vocabulary import JointVocabulary
 from alm.core.assemble import Model
-from alm.core.catalogue import modalities
 from alm.core.config import PartConfig, RecipeConfig, TaskConfig, TrainConfig, to_yaml
 from alm.core.parts import Parts
-from alm.core.plugins import Registry
 
 MODEL_FILE, VOCABULARY_FILE = "model.safetensors", "vocabulary.json"
 TRAINING_ONLY = ("mel.safetensors", "discriminators.safetensors", "fit.txt", "README.md", "recipe.yaml")
-
-
-def write_model_card(folder: Path, recipe: RecipeConfig, found: Registry) -> None:
-    """README.md: what was trained from what, as Hugging Face model cards have it."""
-    parts = "\n".join(f"- {kind}: `{part.use}`" for kind, part in recipe.parts.items())
-    corpora = "\n".join(f"- `{corpus.use}` {' '.join(corpus.languages)}" for corpus in recipe.data.corpora) or "- none"
-    tasks = "\n".join(f"- `{task.use}` (weight {task.weight:g}, {task.audio})" for task in recipe.data.tasks) or "- none"
-    inputs, outputs = modalities(recipe, found)
-    text = f"# {recipe.name}\n\n{recipe.description}\n\nObjective: {recipe.train.objective}. Recipe: recipe.yaml.\n\nIn: {', '.join(inputs) or 'none'}. Out: {', '.join(outputs) or 'none'}.\n\n## Parts\n{parts}\n\n## Data\n{corpora}\n\n## Tasks\n{tasks}\n"
-    (folder / "README.md").write_text(text)
 
 
 def save_checkpoint(folder: Path, model: Model, parts: Parts, *, half: bool) -> None:

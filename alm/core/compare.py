@@ -20,7 +20,6 @@ from alm.core.cascade import seconds_to_first
 from alm.core.catalogue import table
 from alm.core.evaluate import Score, evaluate, pairs_of, request_of
 from alm.core.models import load
-from alm.core.parts import load_task
 from alm.core.pipeline import Pipeline
 
 TIMED_CLIPS = 5  # of each task
@@ -76,7 +75,7 @@ def _measured(model: str, ends: tuple[str, ...], split: str, manifest: Path | No
         found, rows = evaluate(pipeline, use, utterances, max_clips=max_clips)
         scores += [Score(end, s.languages, s.metric, s.value, s.unit, s.clips) for s in found]
         details += [{"end": end, **{key: value for key, value in row.items() if key != "result"}} for row in rows]
-        card = load_task(pipeline.parts.found, use).card
+        card = pipeline.task_card(use)
         pairs = [pair for pairs in pairs_of(pipeline, use, utterances, TIMED_CLIPS).values() for pair in pairs][:TIMED_CLIPS]
         for request in (request_of(use, card, source, target) for source, target in pairs):
             first_text_s, first_audio_s, _ = seconds_to_first(pipeline.stream(use, request.content, request.source, request.target, labels=request.labels, other=request.other))
@@ -93,7 +92,7 @@ def longest_tasks(pipeline: Pipeline, ends: Many[str] = ()) -> dict[str, str]:
     uses: dict[str, str] = {}
     for use in pipeline.tasks:
         end = use.split()[-1]
-        silent = load_task(pipeline.parts.found, end).card.outputs[-1].modality == "audio" and not can_speak
+        silent = pipeline.task_card(end).outputs[-1].modality == "audio" and not can_speak
         if (not ends or end in ends) and not silent and len(use.split()) > len(uses.get(end, "").split()):
             uses[end] = use
     return uses

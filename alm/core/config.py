@@ -168,6 +168,10 @@ class TrainConfig:
         precision: as Lightning names it: "32-true", "16-mixed" (GPU), or "bf16-mixed", which a CPU with AVX512-BF16 computes twice
             as fast.
         init: weight source of an earlier run of the same objective to start from, or "".
+        strategy: how several processes train together, as Lightning names it: "ddp" (each holds the model), "deepspeed_stage_2", ...; "fsdp2" shares the weights
+            out among them. "auto" is one process, or ddp.
+        devices, nodes: processes on each machine (GPUs, or on CPUs processes that talk by gloo), and machines.
+        accumulate: batches whose gradients are added up for a step.
     """
 
     objective: str = "lm"
@@ -186,6 +190,10 @@ class TrainConfig:
     validate_every_steps: int = 500
     save_every_minutes: float = 5.0
     init: str = ""
+    strategy: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    accumulate: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence as Many
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
-from alm.api.types import Audio, Emit, Role, Sample, Segment, Turn
+from alm.api.types import Audio, Emit, Role, Sample, Segment, Speaker, Turn
 from alm.core.audio import read_audio
 from alm.core.results import Piece, Request, Result
+from alm.core.voice import Clauses
 
 if TYPE_CHECKING:
     from alm.core.pipeline import Pipeline
@@ -52,17 +54,34 @@ class Conversation:
         turns = self._with(pieces)
         return self._kept(turns, self._answered(turns, decoder, seed))
 
-    def stream(self, *pieces: str | Audio | Path, decoder: Any = None, seed: int = 0) -> Iterator[Piece]:
+    def stream(self, *pieces: str | Audio | Path, aloud: bool = False, speaker: Speaker = "", decoder: Any = None, seed: int = 0) -> Iterator[Piece]:
         """The same, the answer given as it is written; with the last piece its Result. One that is not waited for is no part of the conversation.
 
+        Args:
+            aloud: reads the answer aloud too, by the model's task TTS: clause by clause, while it is written.
+
         Raises:
-            AlmError: as `say`.
+            AlmError: as `say`; or an answer aloud of a model without TTS.
         """
-        turns = self._with(pieces)
+        if aloud:
+            self.pipeline.task_config("TTS")
+        turns, clauses, text, clips = self._with(pieces), Clauses(), "", list[Audio]()
+
+        def spoken(clause: str) -> Iterator[Piece]:
+            for piece in self.pipeline.stream("TTS", clause, self.language, speaker=speaker):
+                if piece.audio is not None:
+                    clips.append(piece.audio)
+                    yield Piece(audio=piece.audio)
+
         for piece in self.pipeline.answer_in_pieces(Request("", "", self.language), self._sample(turns), decoder, seed):
+            text += piece.text
+            if piece.result is None:
+                yield piece
+            for clause in (clauses.rest(text) if piece.result else clauses.new(text)) if aloud else ():
+                yield from spoken(clause)
             if piece.result is not None:
                 self._kept(turns, piece.result)
-            yield piece
+                yield dataclasses.replace(piece, result=dataclasses.replace(piece.result, audio=Audio.join(clips) if clips else None))
 
     def _with(self, pieces: Many[str | Audio | Path]) -> tuple[Turn, ...]:
         """All turns with one more, as the model's window holds them."""

@@ -42,7 +42,7 @@ def pairs_of(pipeline: Pipeline, use: str, utterances: list[Utterance], max_clip
     """(source, target) of each request of a task by its languages ("en" or "es-en"), for languages that the model was
     trained on; target is source for tasks about one utterance. Without what the task gives or what it is compared with, an utterance is
     left out. At most `max_clips` of each; 0 takes all."""
-    card = load_task(pipeline.parts.found, use).card
+    card = pipeline.task_card(use)
     wanted = (*card.inputs, *(piece for piece in card.outputs[-1:] if piece.kind in ("label", "marks")))
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alm.api.cards import SpeechDetectorCard, TaskCard
+from alm.api.cards import SpeechDetectorCard
 from alm.api.errors import AlmError
 from alm.api.types import Audio, Features, Mark, Marks, Segment
 from alm.core.asked import check_content, opened
 from alm.core.audio import prepare
-from alm.core.parts import load_task
 from alm.core.pipeline import Pipeline, size_of
 from alm.core.results import NOTHING, Piece, Request, Result
 from alm.core.segments import speech_of
@@ -92,7 +91,7 @@ class Labelling(Pipeline):
         Raises:
             AlmError: a task that the recipe has not, whose answer is another label, or that is given something else than a recording.
         """
-        card: TaskCard = load_task(self.parts.found, request.task).card
+        card = self.task_card(request.task)
         self.task_config(request.task)
         check_content(request, card)
         told = self.classifier.card.label

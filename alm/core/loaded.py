@@ -127,9 +127,13 @@ class LoadedModel:
         """Whether its prompt format carries many turns."""
         return self.parts.has("prompt") and self.parts.card("prompt").converses
 
+    def task_card(self, use: str) -> TaskCard:
+        """What a registered task is given and emits."""
+        return load_task(self.parts.found, use).card
+
     def tasks_reading(self, modality: str) -> list[str]:
         """Trained tasks whose input is "text" or "audio"."""
-        reads = {use: load_task(self.parts.found, use).card.reads for use in self.tasks}
+        reads = {use: self.task_card(use).reads for use in self.tasks}
         return [use for use, read in reads.items() if read == modality]
 
     @cached_property

@@ -11,10 +11,11 @@ from alm.core.config import load_recipe, recipe_path, recipes
 from alm.core.labelling import Labelling
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import registry
+from alm.core.sources import SourceContext
 
 
 def load(name: str, overrides: Many[str] = ()) -> Pipeline:
-    """Opens a registered model by name, a checkpoint folder, or a recipe whose backbone is pretrained.
+    """Opens a registered model by name, a checkpoint folder, one on the hub (`hf:ORG/NAME@REVISION`), or a recipe whose backbone is pretrained.
 
     Args:
         overrides: `key=value` entries laid over its recipe, as on the command line.
@@ -23,6 +24,8 @@ def load(name: str, overrides: Many[str] = ()) -> Pipeline:
         UnknownNameError: none of these.
         AlmError: a checkpoint whose parts do not fit, or a recipe that is to be trained first.
     """
+    if name.startswith("hf:"):
+        return _open(SourceContext().folders(name)[0], overrides)
     folder = Path(name)
     if (folder / "recipe.yaml").exists() or folder.suffix in (".yaml", ".yml"):
         return _open(recipe_path(name) if folder.is_file() else folder, overrides)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence as Many
@@ -18,12 +21,15 @@ from alm.core.assemble import prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.conversation import Conversation
 from alm.core.generate import Progress, generate_steps
+from alm.core.hub import fetched, push_to_hub, save_pretrained
 from alm.core.loaded import LoadedModel
-from alm.core.parts import load_task
+from alm.core.model_card import CardScore
+from alm.core.plugins import registry
 from alm.core.results import Piece, Request, Result, joined, mean_or_none, spans_of
 from alm.core.voice import Clock, Voice
 
 MAX_BATCH = 16
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 NO_LABELS: Mapping[str, str] = {}
 UNFINISHED = "�"  # what a text ends with whose last character is not whole yet
 
@@ -224,6 +230,17 @@ class Pipeline(LoadedModel):
         """
         return self.run(self.reply_task(message, to), message, language, speaker=speaker, decoder=decoder, seed=seed)
 
+    def chat_in_pieces(self, message: str | Audio | Path, language: str = "en", *, to: str = "", speaker: Speaker = "", decoder: Any = None, seed: int = 0) -> Iterator[Piece]:
+        """The same as it is made: of what is written the answer alone, and its sound, if it is spoken.
+
+        Raises:
+            AlmError: as `chat`.
+        """
+        task = self.reply_task(message, to)
+        answer = max((index for index, piece in enumerate(self.task_card(task).outputs) if piece.modality == "text"), default=-1)
+        for piece in self.stream(task, message, language, speaker=speaker, decoder=decoder, seed=seed):
+            yield piece if piece.span == answer else dataclasses.replace(piece, text="")
+
     def reply_task(self, message: str | Audio | Path, to: str = "") -> str:
         """The dialogue task by which `chat` answers.
 
@@ -232,7 +249,7 @@ class Pipeline(LoadedModel):
         """
         if to not in ("", "text", "audio"):
             raise AlmError(f"got to={to!r}", "to='text' or to='audio'", "choose one")
-        reads, cards = "text" if isinstance(message, str) else "audio", {use: load_task(self.parts.found, use).card for use in self.tasks}
+        reads, cards = "text" if isinstance(message, str) else "audio", {use: self.task_card(use) for use in self.tasks}
         replies = {use: card for use, card in cards.items() if card.pairing == "reply" and len(use.split()) == 1}
         fits = [use for use, card in replies.items() if card.reads == reads and len(card.inputs) == 1 and to in ("", card.outputs[-1].modality)]
         if not fits:
@@ -263,6 +280,40 @@ class Pipeline(LoadedModel):
         """A recording as a turn of a conversation holds it."""
         return [Segment(content, language=language) for content in self.hear(audio, self.recipe.data.audio)]
 
+    @staticmethod
+    def from_pretrained(name: str, *, revision: str = "main", token: str | None = None, overrides: Many[str] = ()) -> Pipeline:
+        """Opens what `alm.load` opens, or `ORG/NAME` on the Hugging Face hub.
+
+        Args:
+            revision: of a model on the hub; name a commit, for a branch can change under you.
+
+        Raises:
+            AlmError: as `alm.load`, or one that cannot be fetched.
+        """
+        models = importlib.import_module("alm.core.models")  # which knows the kinds of pipelines, a layer above
+        on_hub = HUB_NAME.fullmatch(name) and not Path(name).exists() and name.split("/")[0] not in registry().versions
+        opened: Pipeline = models.load(str(fetched(name, revision, token)) if on_hub else name, overrides)
+        return opened
+
+    def save_pretrained(self, folder: str | Path, *, scores: Many[CardScore] = ()) -> Path:
+        """Copies the model into a folder that another machine can open, with a model card.
+
+        Args:
+            scores: what it reached, for the card.
+
+        Raises:
+            AlmError: a place that cannot be written to.
+        """
+        return save_pretrained(self, Path(folder), scores)
+
+    def push_to_hub(self, repository: str, *, scores: Many[CardScore] = (), private: bool = False, message: str = "", token: str | None = None) -> str:
+        """Uploads what `save_pretrained` writes to `ORG/NAME`; returns the address of the commit.
+
+        Raises:
+            AlmError: a hub that does not take it.
+        """
+        return push_to_hub(self, repository, scores, private=private, message=message, token=token)
+
     def tokenize(self, audio: Audio) -> Units:
         """Units of a clip, resampled to what the tokenizer wants."""
         return self.tokenizer.encode([prepare(audio, self.tokenizer.card.sample_rate_hz)])[0]
@@ -278,7 +329,7 @@ class Pipeline(LoadedModel):
 
     def _read(self, task: str, content: Any) -> Any:
         """A path to a recording as sound; anything else as it is."""
-        return read_audio(content) if isinstance(content, Path) and load_task(self.parts.found, task).card.reads == "audio" else content
+        return read_audio(content) if isinstance(content, Path) and self.task_card(task).reads == "audio" else content
 
     def sample(self, request: Request) -> Sample:
         """The request as a Sample with its audio turned into units or features."""

@@ -175,8 +175,8 @@ class Registry:
         call("register_recipes", lambda folder: folders.append((label, Path(folder))))
         call("register_models", lambda name, folder: models.append((label, name, Path(folder))))
         call("register_engines", lambda name, run: engines.append((label, name, run)))
-        for hook in ("register_demos", "register_demo_tabs"):
-            call(hook, lambda title, build: tabs.append((label, title, build)))
+        call("register_demos", lambda title, build: tabs.append((label, title, build)))
+        call("register_demo_tabs", lambda title, build: tabs.append((label, title, lambda page: build(page.open(page.models(lambda _: True)[0])))))
         return components, folders, models, engines, tabs
 
 

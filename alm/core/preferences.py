@@ -15,7 +15,7 @@ from alm.api.errors import AlmError
 from alm.api.interfaces import SpeechMetric
 from alm.api.types import Sample, Segment, Units, Utterance
 from alm.core.evaluate import hypotheses_of, pairs_of, reference_of, request_of
-from alm.core.parts import load_component, load_task
+from alm.core.parts import load_component
 from alm.core.pipeline import Pipeline
 from alm.core.results import Result
 
@@ -59,7 +59,7 @@ def prefer(
         raise AlmError(
             f"got {answers} answers of a decoder that {'always answers alike' if decoder.card.deterministic else 'samples'}", "two or more of a sampler", "choose decoder sample"
         )
-    card = load_task(pipeline.parts.found, use).card
+    card = pipeline.task_card(use)
     metric = load_component(pipeline.parts.found, "metric", card.metrics[0], {}, pipeline.parts.context)
     groups = pairs_of(pipeline, use, utterances, max_clips)
     chunks = [(languages, group[start : start + AT_ONCE]) for languages, group in groups.items() for start in range(0, len(group), AT_ONCE)]

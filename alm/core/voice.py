@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from alm.api.types import Audio, Prosody, Speaker, Units
+
+CLAUSE_END = re.compile(r"[.!?;:,]\s|[。！？，]")  # where a text that is still being written can be read aloud so far
+MIN_CLAUSE = 12  # characters
+
+
+class Clauses:
+    """A text that is read aloud while it is being written: each clause once, as soon as it is whole."""
+
+    def __init__(self) -> None:
+        self.read = 0  # characters
+
+    def new(self, text: str) -> Iterator[str]:
+        """Those of a text so far that were not given yet."""
+        while end := CLAUSE_END.search(text, self.read + MIN_CLAUSE):
+            start, self.read = self.read, end.end()
+            yield text[start : self.read]
+
+    def rest(self, text: str) -> Iterator[str]:
+        """What is left of a text to which nothing comes any more, in one."""
+        start, self.read = self.read, len(text)
+        if text[start:].strip():
+            yield text[start:]
 
 
 class Clock:

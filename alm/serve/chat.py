@@ -6,6 +6,7 @@ A model whose prompt format carries conversations is shown all messages; another
 from __future__ import annotations
 
 import base64
+import dataclasses
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from alm.api.errors import AlmError
 from alm.api.types import Audio
 from alm.core.conversation import Conversation
-from alm.core.parts import load_component, load_task
+from alm.core.parts import load_component
 from alm.core.results import Piece, Result
 from alm.serve.errors import Refused
 from alm.serve.served import Served
@@ -169,17 +170,13 @@ def _said(asked: ChatRequest, state: State) -> list[Said]:
 def _answered(served: Served, asked: ChatRequest, said: list[Said], language: str) -> Iterator[Piece]:
     """Text of the answer, and its sound where that is wanted; the Result with the last piece."""
     pipeline = served.pipeline
-    wanted = "audio" if asked.audio else "text"
     voice = voice_of(served, asked.audio.voice if isinstance(asked.audio.voice, str) else asked.audio.voice.id) if asked.audio else ""
     decoder = _decoder(served, asked)
     if pipeline.converses:
         talk = Conversation(pipeline, language, "refuse")
         for turn in said[:-1]:
             talk.recall(turn.role, *turn.pieces)
-        yield from talk.stream(*said[-1].pieces, decoder=decoder, seed=asked.seed)
-        if asked.audio:
-            text = str(talk.turns[-1].segments[0].content)
-            yield from (Piece(audio=piece.audio) for piece in pipeline.stream("TTS", text, language, speaker=voice) if piece.audio)
+        yield from talk.stream(*said[-1].pieces, aloud=asked.audio is not None, speaker=voice, decoder=decoder, seed=asked.seed)
         return
     if len(said) > 1 or len(said[0].pieces) > 1:
         raise AlmError(
@@ -187,12 +184,8 @@ def _answered(served: Served, asked: ChatRequest, said: list[Said], language: st
             "one of one text or one recording: it answers one at a time",
             "send the last one alone, or serve a model that converses",
         )
-    message = said[0].pieces[0]
-    task = pipeline.reply_task(message, wanted)
-    outputs = load_task(pipeline.parts.found, task).card.outputs
-    answer = max((index for index, piece in enumerate(outputs) if piece.modality == "text"), default=-1)
-    for piece in pipeline.stream(task, message, language, speaker=voice, decoder=decoder, seed=asked.seed):
-        yield Piece(text=piece.text if piece.span == answer else "", audio=piece.audio if asked.audio else None, result=piece.result)
+    for piece in pipeline.chat_in_pieces(said[0].pieces[0], language, to="audio" if asked.audio else "text", speaker=voice, decoder=decoder, seed=asked.seed):
+        yield piece if asked.audio else dataclasses.replace(piece, audio=None)
 
 
 def _decoder(served: Served, asked: ChatRequest) -> Any:

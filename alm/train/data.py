@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence as Many
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from alm.api.batching import batches_by_length
@@ -37,10 +37,17 @@ class EpochBatches(Sampler[list[Any]], ABC):
     def __iter__(self) -> Iterator[list[Any]]:
         chance = random.Random(f"{self.seed}-{self.epoch if self.shuffle else 0}")
         self.epoch += 1
-        yield from self.draw(chance)
+        drawn, (rank, processes) = self.draw(chance), self._place()
+        yield from drawn[rank : len(drawn) // processes * processes : processes]
 
     def __len__(self) -> int:
-        return self._count
+        return self._count // self._place()[1]
+
+    def _place(self) -> tuple[int, int]:
+        """Which process this is, and of how many: of batches for training each takes its own, in turn, and all as many; validation is seen whole by all."""
+        if self.shuffle and distributed.is_available() and distributed.is_initialized():
+            return distributed.get_rank(), distributed.get_world_size()
+        return 0, 1
 
 
 class LengthBatches(EpochBatches):

@@ -33,6 +33,7 @@ from alm.train.mixture import Drawn, Mixture, MixtureBatches
 from alm.train.optimize import optimizer_of, progress
 from alm.train.options import LmOptions
 from alm.train.rows import start_rows_from_codebook, start_rows_from_labels, start_rows_from_times, start_rows_from_words
+from alm.train.together import share_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +81,16 @@ class LanguageModelTraining(pl.LightningModule):
         hears = [parts.task(task.use).card.hears for task in parts.recipe.data.tasks]
         self.task_names = [f"{task.use} {task.audio}" if heard else task.use for task, heard in zip(parts.recipe.data.tasks, hears, strict=True)]
         self.task_names += [config.use for config, corpus in parts.corpora() if isinstance(corpus, SampleCorpus)]
-        self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size))
+        self.blank = nn.Parameter(torch.zeros(backbone.card.hidden_size), requires_grad=options.ctc_weight > 0)
         self.guide = GuidedAttention(backbone) if options.guide_weight else None
         if self.guide is not None and options.guide_copies:
             self.guide.start_copying()
         self.units = vocabulary.unit_ids
         freeze(model, options.freeze)
         self.train()  # a checkpoint arrives in evaluation mode, and Lightning leaves modes as they are
+
+    def configure_model(self) -> None:
+        share_out(self, self.backbone)
 
     def on_fit_start(self) -> None:
         if "backbone" in self.options.freeze:  # not sooner: what training starts or goes on from is loaded now

@@ -8,6 +8,8 @@ from typing import Any
 from alm.api.errors import AlmError, UnknownNameError, did_you_mean
 from alm.core.config import RecipeConfig, build_options
 
+STRATEGIES = ("auto", "ddp", "fsdp2", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3")
+SHARES_OUT, STEPS_ITSELF = ("lm", "denoise", "masked-lm"), ("vocoder",)  # objectives that FSDP2 knows; that step their optimizers themselves
 FREEZABLE = ("backbone", "encoder", "projector")
 UNIT_ROWS = ("normal", "codebook", "labels")
 
@@ -406,12 +408,31 @@ def training_options(recipe: RecipeConfig) -> Any:
     return build_options(OPTIONS[recipe.train.objective], recipe.train.options, "train.options")
 
 
+def _together(recipe: RecipeConfig) -> list[tuple[str, str, str]]:
+    """Misfits of how several processes, or several batches, make a step."""
+    train = recipe.train
+    if train.strategy not in STRATEGIES:
+        return [(f"got train.strategy {train.strategy!r}", "one of " + ", ".join(STRATEGIES), did_you_mean(train.strategy, STRATEGIES))]
+    if train.strategy == "fsdp2" and train.objective not in SHARES_OUT:
+        return [(f"got train.strategy fsdp2 for objective {train.objective}", f"objective {', '.join(SHARES_OUT)}, whose weights are shared out", "use ddp")]
+    if train.strategy == "fsdp2" and (recipe.parts.get("backbone") and recipe.parts["backbone"].options.get("lora_rank")):
+        return [("got train.strategy fsdp2 for LoRA", "all weights trained", "use ddp: LoRA's gradients are small")]
+    if min(train.devices, train.nodes, train.accumulate) < 1:
+        return [(f"got train.devices={train.devices}, nodes={train.nodes}, accumulate={train.accumulate}", "1 or more of each", "raise it")]
+    if train.accumulate > 1 and train.objective in STEPS_ITSELF:
+        return [(f"got train.accumulate={train.accumulate} for objective {train.objective}, which has two optimizers", "1", "enlarge its batches")]
+    return []
+
+
 def check_options(recipe: RecipeConfig) -> list[tuple[str, str, str]]:
     """Every misfit, as alm.core.check says the parts'."""
     try:
         options = training_options(recipe)
     except AlmError as error:
         return [(error.got, error.wanted, error.fix)]
+    together = _together(recipe)
+    if together:
+        return together
     rows = getattr(options, "unit_rows", "normal")
     needed = {"labels": ("tokenizer", "unit_decoder"), "codebook": ("tokenizer",)}.get(rows, ())
     return [

@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from alm.api.errors import AlmError
-from alm.core.checkpoint import write_model_card
 from alm.core.config import RecipeConfig, load_recipe, recipe_path, to_yaml
 from alm.core.devices import has_bfloat16, pick_device
 from alm.core.files import atomic_folder, write_text
+from alm.core.model_card import write_model_card
 from alm.core.parts import Parts
-from alm.core.plugins import registry
 from alm.core.sources import runs_folder
 from alm.core.units import Track
 from alm.train.options import check_options, training_options
+from alm.train.together import gather, one_at_a_time, strategy_of
 
 LAST, VALIDATION = "last.ckpt", "validation.json"
 
@@ -41,21 +42,27 @@ class Limits(Callback):
     def __init__(self, recipe: RecipeConfig) -> None:
         self.limits = recipe.train
         self.steps, self.tokens, self.seconds_before, self.started = 0, 0, 0.0, time.monotonic()
+        self.agreed: float | None = None  # minutes by the first process's clock, where several train together
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.started = time.monotonic()
 
     @property
     def minutes(self) -> float:
-        return (self.seconds_before + time.monotonic() - self.started) / 60
+        return (self.seconds_before + time.monotonic() - self.started) / 60 if self.agreed is None else self.agreed
 
     def share_done(self, trainer: pl.Trainer) -> float:
         used = ((self.steps, self.limits.steps), (self.tokens, self.limits.tokens), (self.minutes, self.limits.minutes))
         return max(count / limit for count, limit in used if limit)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.steps += 1  # Lightning's global_step counts the steps of every optimizer
-        self.tokens += module.batch_tokens(batch)  # type: ignore[operator]
+        self.steps += (batch_idx + 1) % self.limits.accumulate == 0 or trainer.is_last_batch  # Lightning's global_step counts the steps of every optimizer
+        tokens: int = module.batch_tokens(batch)  # type: ignore[operator]
+        if trainer.world_size > 1:  # all are to stop, and to have the same learning rate, at the same step
+            self.agreed = None
+            self.agreed = trainer.strategy.broadcast(self.minutes)
+            tokens = int(trainer.strategy.reduce(torch.tensor(tokens, device=trainer.strategy.root_device), reduce_op="sum"))
+        self.tokens += tokens
         if self.share_done(trainer) >= 1:
             trainer.should_stop = True
 
@@ -75,17 +82,19 @@ class SaveLast(Callback):
     def save(self, trainer: pl.Trainer) -> None:
         temporary = self.folder / f".{LAST}.new"
         trainer.save_checkpoint(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, self.folder / LAST)
+        if trainer.is_global_zero:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self.folder / LAST)
         self.saved = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        if time.monotonic() - self.saved > self.every_s:
+        due = time.monotonic() - self.saved > self.every_s
+        if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
             self.save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        if trainer.global_step:
+        if trainer.global_step and trainer.world_size == 1:  # several cannot agree any more: they go on from what was saved before
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -127,7 +136,8 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
     track = _silent if quiet else progress_bar
     if limits.objective in FITTERS:
         return _finish(folder, recipe, lambda target: FITTERS[limits.objective](parts, target, track))
-    module, train_loader, validation_loader = _build(parts, track)
+    with one_at_a_time(folder):
+        module, train_loader, validation_loader = _build(parts, track)
     if limits.init and not (folder / LAST).exists():
         try:
             module.load_part(parts.context.folders(limits.init)[0])
@@ -135,11 +145,15 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
             reason = " ".join(str(error).split())[:160]
             raise AlmError(f"got train.init {limits.init}, which does not fit ({reason})", "a run of the same objective and sizes", "correct train.init or the sizes") from error
     trainer = fit(module, train_loader, validation_loader, recipe, folder, quiet=quiet)
+    gather(module)
     if validate:
         trainer.limit_val_batches = 1.0
         losses = trainer.validate(module, validation_loader, verbose=False)
         write_text(folder / VALIDATION, json.dumps({label: round(value, 4) for found in losses for label, value in found.items()}, indent=1))
-    return _finish(folder, recipe, module.save_part)
+    if trainer.is_global_zero:
+        _finish(folder, recipe, module.save_part)
+    trainer.strategy.barrier()
+    return folder / "final"
 
 
 def _with_usable_precision(recipe: RecipeConfig) -> RecipeConfig:
@@ -154,10 +168,13 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
     """Lightning's loop with alm's limits; resumes from last.ckpt."""
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    every = recipe.train.validate_every_steps
+    every = recipe.train.validate_every_steps * recipe.train.accumulate  # Lightning counts batches
     trainer = pl.Trainer(
         accelerator="auto",
-        devices=1,
+        devices=recipe.train.devices,
+        num_nodes=recipe.train.nodes,
+        strategy=strategy_of(recipe.train),
+        accumulate_grad_batches=recipe.train.accumulate,
         precision=recipe.train.precision,  # type: ignore[arg-type]
         max_epochs=-1,
         gradient_clip_val=recipe.train.gradient_clip if module.automatic_optimization else None,
@@ -217,7 +234,8 @@ def _finish(folder: Path, recipe: RecipeConfig, save: Callable[[Path], Any]) -> 
         save(temporary)
         if not (temporary / "recipe.yaml").exists():
             (temporary / "recipe.yaml").write_text(to_yaml(recipe))
-        write_model_card(temporary, recipe, registry())
+        made = load_recipe(str(temporary))  # of which other parts may be left than were trained
+        write_model_card(temporary, made, Parts(made, temporary))
     return target
 
 

@@ -88,7 +88,7 @@ def test_a_plugin_of_an_older_api_works_and_is_told():
 
         @hookimpl
         def register_demo_tabs(self, register):
-            register("Mine", lambda pipeline: None)
+            register("Mine", lambda pipeline: f"built of {pipeline}")
 
         @hookimpl
         def register_tasks(self, register):
@@ -98,6 +98,8 @@ def test_a_plugin_of_an_older_api_works_and_is_told():
     found.add("older", Older)
     found.add("newer", Good)
     assert not found.broken and [title for _, title, _ in found.demos] == ["Mine"]
+    page = SimpleNamespace(models=lambda fits: ["one", "two"], open=lambda name: f"pipeline {name}")
+    assert found.demos[0][2](page) == "built of pipeline one"  # as in API 1.0, where a tab was given a pipeline
     ((plugin, message),) = found.deprecated
     assert plugin == "older" and "register_demos since plugin API 1.1" in message
 
@@ -172,7 +174,7 @@ def test_every_kind_has_a_hook_and_every_hook_is_documented():
     assert set(KINDS.values()) | {"register_recipes", "register_models", "register_engines", "register_demos", "register_demo_tabs"} == specs
     documentation = hook_documentation()
     assert all(f"{name}(register): " in documentation for name in specs)
-    readme = Path("docs/plugins.md").read_text()
+    readme = Path("docs/how-to/write-a-plugin.md").read_text()
     assert {name for name in specs if name in readme} == specs
 
 

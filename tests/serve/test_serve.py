@@ -175,7 +175,7 @@ def test_an_answer_in_sound(client):
     audio = [chunk.choices[0].delta.model_dump().get("audio") or {} for chunk in chunks]
     assert "".join(part.get("transcript") or "" for part in audio) == message.audio.transcript
     pcm = b"".join(base64.b64decode(part["data"]) for part in audio if part.get("data"))
-    assert len(pcm) / 2 / 24_000 == pytest.approx(len(samples) / rate, abs=0.1)
+    assert len(pcm) / 2 / 24_000 == pytest.approx(len(samples) / rate, rel=0.15)  # the voice draws how long it holds each sound
 
 
 def test_what_is_served(client):
