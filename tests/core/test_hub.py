@@ -28,6 +28,10 @@ class Hub(BaseHTTPRequestHandler):
 
     files: dict[str, dict[str, bytes]] = {}
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
     def log_message(self, *_):
         pass
 
@@ -45,7 +49,7 @@ class Hub(BaseHTTPRequestHandler):
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
             self.files.setdefault(name, {})
-            self.answer(json.dumps({"url": f"http://hub/{name}", "id": name}).encode())
+            self.answer(json.dumps({"url": f"{self.address}/{name}", "id": name}).encode())
         elif self.path == "/api/validate-yaml":
             self.answer(json.dumps({"errors": [], "warnings": []}).encode())
         elif "/preupload/" in self.path:
@@ -57,7 +61,7 @@ class Hub(BaseHTTPRequestHandler):
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     self.files[name][entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
-            self.answer(json.dumps({"success": True, "commitOid": "a" * 40, "commitUrl": f"http://hub/{name}/commit/{'a' * 40}", "hookOutput": ""}).encode())
+            self.answer(json.dumps({"success": True, "commitOid": "a" * 40, "commitUrl": f"{self.address}/{name}/commit/{'a' * 40}", "hookOutput": ""}).encode())
         else:
             self.answer(b'{"error": "unknown"}', 404)
 

@@ -70,11 +70,10 @@ def alone(recipe, tmp_path_factory):
 @pytest.mark.parametrize(
     ("strategy", "launcher"),
     [
-        ("ddp", ()),
         ("ddp", (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "alm")),
         ("fsdp2", ()),
     ],
-    ids=["ddp", "torchrun", "fsdp2"],
+    ids=["ddp by torchrun", "fsdp2 by Lightning"],
 )
 def test_two_processes_learn_what_one_does(recipe, alone, tmp_path, strategy, launcher):
     run(recipe, tmp_path, f"train.strategy={strategy}", "train.devices=2", launcher=launcher)
