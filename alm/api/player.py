@@ -26,8 +26,12 @@ const fileOf = (pieces, rate) => {
 };
 const show = () => {
     const value = props.value, state = element.querySelector('.state'), whole = element.querySelector('audio');
-    if (!value || value.id !== id) { silence(); id = value ? value.id : null; played = 0; }
-    if (url && !(value && value.done)) { URL.revokeObjectURL(url); url = null; }
+    if (!value || value.id !== id) {
+        silence();
+        id = value ? value.id : null;
+        played = 0;
+        if (url) { URL.revokeObjectURL(url); url = null; }
+    }
     if (!value || !value.pieces.length) { state.textContent = ''; whole.hidden = true; element.dataset.played = 0; element.dataset.done = false; return; }
     if (value.aloud) { context = context || new AudioContext(); context.resume(); }
     for (; value.aloud && played < value.pieces.length; played++) {

@@ -28,7 +28,7 @@ CSS = """
 .gradio-container {max-width: 1100px !important; width: 100% !important; margin: auto; overflow-x: clip}
 .gradio-container img, .gradio-container audio {max-width: 100%}
 .gradio-container audio {min-width: 0 !important}
-.gradio-container time, .gradio-container .playback span, footer button {color: var(--body-text-color) !important}
+.gradio-container time, .gradio-container .playback span, .gradio-container button[role=tab][aria-selected=true], footer button {color: var(--body-text-color) !important}
 """
 
 

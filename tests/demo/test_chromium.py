@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium (.ci/run does)"),
 ]
 TABS = ("Chat", "Translate", "Tokens", "Tasks", "Compare", "Plugins")
-WAIT_MS = 240_000  # of a slow machine
+WAIT_MS = 120_000  # of a slow machine
 # Notes each piece of sound that is played: how long and how loud it is, and whether the answer was whole by then.
 EAR = """
 window.heard = [];
@@ -134,6 +135,28 @@ def test_speech_is_translated_aloud_before_the_end_is_made(browser, address):
         assert "agente" in panel.get_by_role("textbox", name="Translation").input_value()
 
 
+def test_the_microphone_is_heard_and_its_units_are_edited(browser, address, held_out):
+    with opened(browser, address) as page:
+        panel = on(page, "Tokens")
+        panel.get_by_role("button", name="Record", exact=True).click()
+        page.wait_for_timeout(2_000)
+        with page.expect_response("**/upload*"):
+            panel.get_by_role("button", name="Stop", exact=True).click()
+        panel.get_by_text("1x", exact=True).wait_for()
+        page.wait_for_timeout(1_500)
+        panel.get_by_role("button", name="Tokenize", exact=True).click()
+        codes = panel.get_by_role("textbox", name="Units (edit them)")
+        units = filled(codes).split()
+        assert len(units) > 25 and len(set(units)) > 8, "speech, not silence"
+        assert whole(panel) == pytest.approx(len(units) / 25, abs=0.1)
+        codes.fill(" ".join(units[:20]))
+        panel.get_by_role("button", name="Speak the units").click()
+        until(page, lambda: whole(panel) < 1)
+        codes.fill("1 2 3000")
+        panel.get_by_role("button", name="Speak the units").click()
+        page.get_by_text("got '3000'; wanted units of 0 to 1023").first.wait_for()
+
+
 def test_a_bad_file_is_told(browser, address, tmp_path):
     (tmp_path / "notes.wav").write_text("these are no samples")
     with opened(browser, address) as page:
@@ -148,3 +171,37 @@ def test_a_bad_file_is_told(browser, address, tmp_path):
         page.get_by_role("option", name="TTS", exact=True).click()
         panel.get_by_role("button", name="Run", exact=True).click()
         assert whole(panel) > 1, "and leaves the page at work"
+
+
+def test_two_models_are_compared(browser, address, held_out):
+    with opened(browser, address) as page:
+        panel = on(page, "Compare")
+        panel.get_by_text("en: Login incorrect").click()
+        panel.get_by_text("0:05").wait_for()
+        panel.get_by_role("button", name="Compare", exact=True).click()
+        for side in ("one", "other"):
+            assert "agent number" in filled(panel.get_by_role("textbox", name=f"Result of the {side}")).lower()
+        assert panel.get_by_text(re.compile(r"first text after \d+\.\d\d s, all after")).count() == 2
+
+
+def test_plugins_are_shown_with_those_that_were_set_aside(browser, address):
+    with opened(browser, address) as page:
+        panel = on(page, "Plugins")
+        panel.get_by_text("mfcc", exact=True).first.click()
+        panel.get_by_text("sample_rate_hz").first.wait_for()
+        panel.get_by_text("broken 2.1: ImportError").click()
+        assert "long_gone" in panel.locator("pre").inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_and_is_accessible(browser, address, width):
+    """No tab is wider than a phone, and axe-core finds nothing serious in any."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    with opened(browser, address, width) as page:
+        for tab in TABS:
+            on(page, tab)
+            page.wait_for_timeout(800)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+            found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+            assert not found, (tab, found)
