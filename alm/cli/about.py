@@ -44,11 +44,7 @@ def plugins(
         cells = [tuple(", ".join(value) if isinstance(value, tuple) else value for value in dataclasses.astuple(row)) for row in rows]
         print(catalogue.table(tuple(field.name for field in dataclasses.fields(rows[0])), cells))
         return
-    registered = [(c.plugin, f"{c.kind} {c.name}") for c in found.components]
-    registered += [(plugin, f"recipe {path.stem}") for plugin, folder in found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
-    registered += [(plugin, f"model {model}") for plugin, model, _ in found.models]
-    registered += [(plugin, f"engine {engine}") for plugin, engine, _ in found.engines]
-    registered += [(plugin, f"demo tab {title}") for plugin, title, _ in found.demos]
+    registered = [(owner, f"{'demo tab' if kind == 'tab' else kind} {title}") for owner, kind, title in found.offered()]
     listing = {name: {"version": version, "components": [what for plugin, what in registered if plugin == name]} for name, version in found.versions.items()}
     if as_json:
         broken = {b.name: {"version": b.version, "error": b.error, "traceback": b.traceback} for b in found.broken.values()}

@@ -78,21 +78,3 @@ def push_to_hub(model: LoadedModel, repository: str, scores: Many[CardScore] = (
                 f"got repository {repository!r}, to which nothing can be uploaded ({reason})", "a hub that takes it", "check the name, `hf auth login` and the network"
             ) from error
     return str(commit.commit_url)
-
-
-def fetched(repository: str, revision: str = "main", token: str | None = None) -> Path:
-    """The folder of a model on the hub, downloaded where it is not in the cache yet.
-
-    Raises:
-        AlmError: one that cannot be fetched.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, revision=revision, token=token, ignore_patterns=["*.bin", "*.pt", "*.ckpt", "*.pkl", "*.h5"]))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise AlmError(
-            f"got model {repository}@{revision}, which cannot be fetched ({reason})", "a reachable hub or a filled cache", "check name and revision, or name a folder"
-        ) from error

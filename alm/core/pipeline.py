@@ -21,11 +21,12 @@ from alm.core.assemble import prompt_embeddings, said_again
 from alm.core.audio import prepare, read_audio
 from alm.core.conversation import Conversation
 from alm.core.generate import Progress, generate_steps
-from alm.core.hub import fetched, push_to_hub, save_pretrained
+from alm.core.hub import push_to_hub, save_pretrained
 from alm.core.loaded import LoadedModel
 from alm.core.model_card import CardScore
 from alm.core.plugins import registry
 from alm.core.results import Piece, Request, Result, joined, mean_or_none, spans_of
+from alm.core.sources import hub_folder
 from alm.core.voice import Clock, Voice
 
 MAX_BATCH = 16
@@ -292,7 +293,7 @@ class Pipeline(LoadedModel):
         """
         models = importlib.import_module("alm.core.models")  # which knows the kinds of pipelines, a layer above
         on_hub = HUB_NAME.fullmatch(name) and not Path(name).exists() and name.split("/")[0] not in registry().versions
-        opened: Pipeline = models.load(str(fetched(name, revision, token)) if on_hub else name, overrides)
+        opened: Pipeline = models.load(str(hub_folder(f"{name}@{revision}", token)) if on_hub else name, overrides)
         return opened
 
     def save_pretrained(self, folder: str | Path, *, scores: Many[CardScore] = ()) -> Path:

@@ -126,6 +126,14 @@ class Registry:
     def names(self, kind: str) -> list[str]:
         return sorted(c.name for c in self.components if c.kind == kind)
 
+    def offered(self) -> list[tuple[str, str, str]]:
+        """All that is registered: plugin, kind and name."""
+        named = [(c.plugin, c.kind, c.name) for c in self.components]
+        named += [(plugin, "recipe", path.stem) for plugin, folder in self.recipe_folders for path in sorted(folder.glob("*.yaml"))]
+        named += [(plugin, "model", model) for plugin, model, _ in self.models]
+        named += [(plugin, "engine", engine) for plugin, engine, _ in self.engines]
+        return named + [(plugin, "tab", title) for plugin, title, _ in self.demos]
+
     def model_folder(self, name: str) -> Path:
         """The folder of a registered model."""
         return self._registered("model", name, self.models, "a registered model or a checkpoint folder")

@@ -45,7 +45,7 @@ class SourceContext:
         if scheme == "pip" and rest:
             return tuple(_package_folder(package) for package in rest.split("+"))
         if scheme == "hf" and rest:
-            return (_hub_folder(rest),)
+            return (hub_folder(rest),)
         raise AlmError(f"got weight source {source!r}", SCHEMES, "write for instance dir:out/my-model")
 
     def _directory(self, path: str) -> Path:
@@ -68,8 +68,12 @@ def _package_folder(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _hub_folder(address: str) -> Path:
-    """A snapshot in the Hugging Face cache, downloaded if it is not there."""
+def hub_folder(address: str, token: str | None = None) -> Path:
+    """A snapshot of ORG/NAME@REVISION in the Hugging Face cache, downloaded if it is not there.
+
+    Raises:
+        AlmError: an address without revision, or one that cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -77,10 +81,10 @@ def _hub_folder(address: str) -> Path:
     if name.count("/") != 1 or not revision:
         raise AlmError(f"got weight source hf:{address}", "hf:ORG/NAME@REVISION", "pin a revision: a branch can change under you")
     try:
-        folder = Path(snapshot_download(name, revision=revision, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]))
+        folder = Path(snapshot_download(name, revision=revision, token=token, ignore_patterns=["*.bin", "*.pt", "*.h5", "*.msgpack"]))
         if not any(file.suffix in (".safetensors", ".gguf") for file in folder.iterdir()):
             # older checkpoints have nothing else; transformers reads them with torch's restricted unpickler (weights_only)
-            snapshot_download(name, revision=revision, allow_patterns=["pytorch_model*.bin", "pytorch_model*.json"])
+            snapshot_download(name, revision=revision, token=token, allow_patterns=["pytorch_model*.bin", "pytorch_model*.json"])
         return folder
     except (LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0][:160]

@@ -86,18 +86,14 @@ class Page:
         return sorted(found.values(), key=lambda example: (example.language != "en", example.language))
 
     def registered(self) -> list[Registered]:
-        named = [(c.plugin, c.kind, c.name) for c in self.found.components]
-        named += [(plugin, "model", model) for plugin, model, _ in self.found.models]
-        named += [(plugin, "recipe", path.stem) for plugin, folder in self.found.recipe_folders for path in sorted(folder.glob("*.yaml"))]
-        named += [(plugin, "tab", title) for plugin, title, _ in self.found.demos]
-        return [Registered(plugin, self.found.versions[plugin], kind, name) for plugin, kind, name in named]
+        return [Registered(plugin, self.found.versions[plugin], kind, name) for plugin, kind, name in self.found.offered()]
 
     def set_aside(self) -> list[SetAside]:
         broken = [SetAside(b.name, b.version, b.error, b.traceback) for b in self.found.broken.values()]
         return broken + [SetAside(f"model {name}", "", error.got, str(error)) for name, error in self.unusable.items()]
 
     def card(self, kind: str, name: str) -> Mapping[str, str]:
-        own = {"model": "alm.load(name) opens it", "recipe": "alm train NAME, alm check NAME", "tab": "a tab of this page"}
+        own = {"model": "alm.load(name) opens it", "recipe": "alm train NAME, alm check NAME", "tab": "a tab of this page", "engine": "alm tokenize --engine NAME"}
         if kind in own:
             return {"use": own[kind]}
         card = component_card(self.found, kind, name, {}, SourceContext())

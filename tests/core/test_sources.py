@@ -43,7 +43,7 @@ def test_failures_name_the_fix(source, fix):
 def test_pickled_weights_are_fetched_only_where_there_are_no_others(tmp_path, monkeypatch, on_the_hub, kept):
     from fnmatch import fnmatch
 
-    def snapshot_download(name, revision, ignore_patterns=(), allow_patterns=("*",)):
+    def snapshot_download(name, revision, ignore_patterns=(), allow_patterns=("*",), token=None):
         for file in [*on_the_hub, "config.json"]:
             if any(fnmatch(file, p) for p in allow_patterns) and not any(fnmatch(file, p) for p in ignore_patterns):
                 (tmp_path / file).touch()
