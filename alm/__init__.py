@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from alm.core.pipeline import Pipeline as Pipeline
 
 __version__ = "0.1.0"
+
+# Speech comes in ever new lengths. oneDNN keeps what it compiled for 1,024 of them, in small pieces between the freed tensors, whose memory then
+# cannot be used again: a long job seems to grow. A step repeats fewer shapes than these.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 _WHERE = {
     "AlmError": "alm.api.errors",

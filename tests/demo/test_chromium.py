@@ -173,6 +173,28 @@ def test_a_bad_file_is_told(browser, address, tmp_path):
         assert whole(panel) > 1, "and leaves the page at work"
 
 
+def test_a_conversation_aloud_that_is_interrupted(browser, address):
+    with opened(browser, address) as page:
+        panel = on(page, "Chat")
+        box = panel.get_by_placeholder("Write, record")
+        box.fill("What is the capital of France?")
+        box.press("Enter")
+        assert whole(panel) > 0.5
+        assert "Paris" in panel.locator(".bot").last.inner_text()
+        box.fill("Tell me a long story about a key.")
+        box.press("Enter")
+        panel.locator(".bot").nth(1).wait_for()
+        until(page, lambda: len(panel.locator(".bot").nth(1).inner_text().strip()) > 1)
+        panel.get_by_role("button", name="Stop", exact=True).click()
+        page.wait_for_timeout(1_500)
+        shown = panel.locator(".bot").nth(1).inner_text()
+        page.wait_for_timeout(1_500)
+        assert panel.locator(".bot").nth(1).inner_text() == shown, "it has stopped"
+        box.fill("Hello.")
+        box.press("Enter")
+        panel.locator(".bot").nth(2).wait_for()
+
+
 def test_two_models_are_compared(browser, address, held_out):
     with opened(browser, address) as page:
         panel = on(page, "Compare")
