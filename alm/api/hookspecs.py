@@ -17,10 +17,10 @@ from typing import Any
 import pluggy
 
 PROJECT = "alm"
-PLUGIN_API = (1, 1)
+PLUGIN_API = (1, 2)
 """Major and minor version of what stands here and in alm.api. A plugin says what it was written for: ALM_PLUGIN_API = (1, 1); 1 means (1, 0). Within a major
 version nothing is taken away: what has another name now works under the old one, and `alm plugins` says so. A plugin that wants a later minor version, or
-another major one, is set aside. 1.1: register_demo_tabs is called register_demos; recognizers may have `read_closely`."""
+another major one, is set aside. 1.1: register_demo_tabs is called register_demos; recognizers may have `read_closely`. 1.2: `LoadContext.kept`."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -6,7 +6,7 @@ weights. Parts are immutable once loaded and may be shared between requests; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence as Many
+from collections.abc import Callable, Iterator, Sequence as Many
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -36,6 +36,18 @@ class LoadContext(Protocol):
         Raises:
             AlmError: an unknown scheme, a missing folder, or a package that is not installed (with the command to
                 install it).
+        """
+        ...
+
+    def kept(self, name: str, make: Callable[[Path], None]) -> Path:
+        """A folder of files that are made once of others, such as unpacked weights, and found again later.
+
+        Args:
+            name: that nothing else has; what it is made of belongs into it as a hash.
+            make: fills an empty folder, the first time.
+
+        Raises:
+            AlmError: a cache that cannot be written to.
         """
         ...
 

@@ -17,6 +17,7 @@ def serve(
     port: int = 8000,
     api_key: Annotated[str, typer.Option(envvar="ALM_API_KEY", help="That every route asks for.")] = "",
     language: Annotated[str, typer.Option(help="Of requests that do not tell.")] = "en",
+    language_by: Annotated[str, typer.Option(help="A model that tells it instead, of recordings: prompts-languages.")] = "",
     detector: Annotated[str, typer.Option(help="By which long recordings are cut at pauses: a registered speech detector, or a model.")] = "silero",
     max_upload_mb: Annotated[int, typer.Option(min=1)] = 25,
     max_duration_s: Annotated[float, typer.Option(min=1, help="Of a recording.")] = 3600.0,
@@ -34,5 +35,5 @@ def serve(
     from alm.serve.options import ServeOptions
 
     named = dict(entry.split("=", 1) if "=" in entry else (entry, entry) for entry in models or [DEFAULT_MODEL])
-    options = ServeOptions(named, api_key, language, detector, max_upload_mb, max_duration_s, running=running, waiting=waiting, request_s=request_s)
+    options = ServeOptions(named, api_key, language, language_by, detector, max_upload_mb, max_duration_s, running=running, waiting=waiting, request_s=request_s)
     uvicorn.run(create_app(options), host=host, port=port, log_level="info", timeout_keep_alive=5, h11_max_incomplete_event_size=1 << 16)

@@ -1,4 +1,4 @@
-"""Sound files <-> Audio. Any format that soundfile reads (wav, flac, ogg, opus, mp3). Never guesses a rate.
+"""Sound files <-> Audio. Any format that soundfile reads (wav, flac, ogg, opus, mp3), and webm, m4a, mp4 and aac with PyAV. Never guesses a rate.
 
 Reads in blocks and stops at a limit while decoding, since a small compressed file can decode to gigabytes. Writes to a
 temporary file beside the target and renames it, so that nothing half-written stays behind.
@@ -14,12 +14,13 @@ import torch
 
 from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile
+from alm.core.containers import ContainerFile, demuxer_of
 
 MAX_DURATION_S = 3600.0
 MAX_CHANNELS = 8
 SAMPLE_RATES_HZ = (1_000, 384_000)
 BLOCK_SAMPLES = 1 << 20
-READABLE = "a wav, flac, ogg, opus or mp3 file"
+READABLE = "a wav, flac, ogg, opus, mp3, webm, m4a or mp4 file"
 
 
 def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURATION_S) -> Audio:
@@ -33,7 +34,7 @@ def read_audio(source: AudioFile | Path | str, max_duration_s: float = MAX_DURAT
     path = part.path
     _check_file(path)
     try:
-        with sf.SoundFile(path) as file:
+        with _opened(path) as file:
             _check_header(file, path)
             rate = file.samplerate
             start = round(part.offset_s * rate)
@@ -91,7 +92,7 @@ def header_of(path: Path) -> tuple[int, int, int]:
     """
     _check_file(path)
     try:
-        with sf.SoundFile(path) as file:
+        with _opened(path) as file:
             _check_header(file, path)
             return file.samplerate, file.channels, file.frames
     except (sf.SoundFileError, OSError) as error:
@@ -105,11 +106,21 @@ def _check_file(path: Path) -> None:
         raise AlmError(f"got {path}, which is empty", READABLE, "record or copy it again")
 
 
+def _opened(path: Path) -> sf.SoundFile | ContainerFile:
+    demuxer = demuxer_of(path)
+    if not demuxer:
+        return sf.SoundFile(path)
+    try:
+        return ContainerFile(path, demuxer)
+    except ImportError as error:
+        raise AlmError(f"got {path}, a file of kind {demuxer}", "a wav, flac, ogg, opus or mp3 file, or PyAV", "pip install av") from error
+
+
 def _undecodable(path: Path, error: Exception) -> AlmError:
     return AlmError(f"got {path}, which cannot be decoded ({str(error).split(': ')[-1].rstrip('.')})", READABLE, "export it again as wav or flac")
 
 
-def _check_header(file: sf.SoundFile, path: Path) -> None:
+def _check_header(file: sf.SoundFile | ContainerFile, path: Path) -> None:
     low, high = SAMPLE_RATES_HZ
     if not low <= file.samplerate <= high:
         raise AlmError(f"got {path} with a sample rate of {file.samplerate} Hz", f"{low} to {high} Hz", "correct the header or resample the file")

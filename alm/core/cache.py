@@ -21,13 +21,9 @@ from torch import Tensor
 
 from alm.api.batching import batches_by_length
 from alm.api.types import AudioFile, MediaFile
+from alm.core.sources import cache_folder
 
 BATCH_S = 120.0
-
-
-def cache_folder() -> Path:
-    """$ALM_CACHE, or ~/.cache/alm."""
-    return Path(os.environ.get("ALM_CACHE", Path.home() / ".cache" / "alm"))
 
 
 class Cache:

@@ -9,12 +9,19 @@ located without importing it. Several packages joined by + hold parts of one mod
 
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from alm.api.errors import AlmError
+from alm.core.files import atomic_folder
 
 SCHEMES = "dir:PATH, run:RECIPE, hf:ORG/NAME@REVISION or pip:PACKAGE"
+
+
+def cache_folder() -> Path:
+    """What is made anew if it is lost: $ALM_CACHE, or ~/.cache/alm."""
+    return Path(os.environ.get("ALM_CACHE", Path.home() / ".cache" / "alm"))
 
 
 def runs_folder() -> Path:
@@ -47,6 +54,13 @@ class SourceContext:
         if scheme == "hf" and rest:
             return (hub_folder(rest),)
         raise AlmError(f"got weight source {source!r}", SCHEMES, "write for instance dir:out/my-model")
+
+    def kept(self, name: str, make: Callable[[Path], None]) -> Path:
+        folder = cache_folder() / name
+        if not folder.is_dir():
+            with atomic_folder(folder) as made:
+                make(made)
+        return folder
 
     def _directory(self, path: str) -> Path:
         folder = Path(path).expanduser()

@@ -13,6 +13,7 @@ class ServeOptions:
     models: what clients name -> a registered model, a checkpoint folder or a recipe; the first stands for requests that name none.
     api_key: that every route asks for, as `Authorization: Bearer KEY`; "" asks for none.
     language: of what is heard or said where a request does not tell.
+    language_by: a model that tells the language of a recording where a request does not (prompts-languages); "" takes it to be `language`.
     detector: a registered speech detector, or a model that tells speech, by which long recordings are cut.
     max_upload_mb, max_duration_s: of a recording.
     max_characters: of a text that is to be spoken, and of all messages of a conversation.
@@ -24,6 +25,7 @@ class ServeOptions:
     models: dict[str, str] = field(default_factory=lambda: {"prompts": "prompts"})
     api_key: str = ""
     language: str = "en"
+    language_by: str = ""
     detector: str = "silero"
     max_upload_mb: int = 25
     max_duration_s: float = 3600.0

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
+from alm.api.errors import AlmError
+from alm.api.types import Audio
+from alm.core.results import Request as Asked
 from alm.serve.admission import Admission
 from alm.serve.errors import error_body, message_of, status_of, unknown_model
 from alm.serve.metrics import Metrics
@@ -18,6 +21,7 @@ from alm.serve.served import Served
 
 T = TypeVar("T")
 EVENTS = "text/event-stream"
+LANGUAGE_TASK, LISTENED_S = "LID", 30.0
 END_OF_EVENTS = "data: [DONE]\n\n"
 
 
@@ -27,6 +31,9 @@ class State:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.models = {name: Served(name, source, options) for name, source in options.models.items()}
+        self.linguist = Served(options.language_by, options.language_by, options) if options.language_by else None
+        if self.linguist is not None and LANGUAGE_TASK not in self.linguist.pipeline.tasks:
+            raise AlmError(f"got {options.language_by!r} to tell languages", f"a model with task {LANGUAGE_TASK}, such as prompts-languages", "choose another")
         self.admission, self.metrics = Admission(options.running, options.waiting), Metrics()
 
     def model(self, name: str) -> Served:
@@ -39,6 +46,14 @@ class State:
         if name not in self.models:
             raise unknown_model(name, list(self.models))
         return self.models[name]
+
+    async def language_of(self, audio: Audio) -> str:
+        """What is spoken in a recording whose request does not tell, by its first half minute."""
+        if self.linguist is None:
+            return self.options.language
+        linguist, begins = self.linguist, Audio(audio.samples[:, : round(LISTENED_S * audio.sample_rate_hz)], audio.sample_rate_hz)
+        result = await self.answered(lambda: linguist.batcher.ask(Asked(LANGUAGE_TASK, begins)))
+        return result.text
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What comes of a request, with a place among those that are answered.

@@ -63,15 +63,17 @@ async def translations(
 
 
 async def _heard(
-    request: Request, file: UploadFile, model: str, language: str, target: str, form: ResponseFormat, streams: bool, granularities: set[str], ignored: list[str]
+    request: Request, file: UploadFile, model: str, language: str, into: str, form: ResponseFormat, streams: bool, granularities: set[str], ignored: list[str]
 ) -> Response:
     state, headers = state_of(request), {IGNORED: ", ".join(ignored)} if ignored else {}
-    served, language = state.model(model), language or state.options.language
+    served = state.model(model)
     name = file.filename or "audio"
     path = await run_in_threadpool(_kept, file)
     try:
         audio = await run_in_threadpool(decoded, path, name, state.options.max_duration_s)
         state.metrics.heard.inc(audio.duration_s)
+        language = language or await state.language_of(audio)
+        target = "" if into == language else into
         short = audio.duration_s <= WHOLE_S
         if streams:
             pieces = await state.begun(_in_pieces(served, audio, path, language, target, short))
@@ -89,10 +91,10 @@ async def _heard(
             path.unlink()
     text = " ".join(line.text for line in lines)
     if form == "json":
-        usage = {"usage": {"type": "duration", "seconds": round(audio.duration_s, 2)}} if not target else {}
+        usage = {"usage": {"type": "duration", "seconds": round(audio.duration_s, 2)}} if not into else {}
         return JSONResponse({"text": text, **usage}, headers=headers)
     if form == "verbose_json":
-        return JSONResponse(_verbose(lines, text, audio.duration_s, target or language, granularities, translates=bool(target)), headers=headers)
+        return JSONResponse(_verbose(lines, text, audio.duration_s, target or language, granularities, translates=bool(into)), headers=headers)
     if form == "text":
         return PlainTextResponse(f"{text}\n", headers=headers)
     ending, media_type = FORMS[form]

@@ -23,7 +23,7 @@ from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
 from alm.api.text import normalize_text
 from alm.api.types import Utterance
-from alm.components.backbones.cards import gguf_of
+from alm.components.backbones.unpack import transformers_folder
 from alm.components.encoders.adapter import load_head, save_adapter, save_head
 from alm.components.encoders.cards import ADAPTER_FILE, CTC_FILE
 from alm.components.mel import whisper_mel
@@ -71,9 +71,8 @@ def make_labels(parts: Parts, text_tokenizer: str, texts: list[str], *, seen_pie
         return Labels(tuple(sorted({c for text in texts for c in text})))
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    (folder,) = parts.context.folders(text_tokenizer)
-    gguf = gguf_of(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, **gguf) if gguf else PreTrainedTokenizerFast.from_pretrained(folder)
+    folder, gguf = transformers_folder(parts.context.folders(text_tokenizer)[0], parts.context)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **gguf) if (folder / "config.json").exists() or gguf else PreTrainedTokenizerFast.from_pretrained(folder)
     pieces = text_pieces(tokenizer)
     if seen_pieces:
         seen = sorted({i for text in set(texts) for i in tokenizer.encode(" " + text, add_special_tokens=False)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import torch
 from alm import read_audio, write_audio
 from alm.api.errors import AlmError
 from alm.api.types import Audio, AudioFile
+from alm.core.audio import duration_of
+from tests.recorded import RECORDED, recorded
 
 
 @pytest.fixture
@@ -34,6 +37,62 @@ def test_written_sound_reads_back(tmp_path, tone, ending):
 def test_mp3_reads(tmp_path, tone):
     sf.write(tmp_path / "tone.mp3", tone.samples[0].numpy(), 16_000, format="MP3")
     assert read_audio(tmp_path / "tone.mp3").duration_s == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("ending", RECORDED)
+def test_what_browsers_and_telephones_record_reads(tmp_path, ending):
+    """Whole, from any place on, and by a name that says nothing."""
+    t = torch.arange(48_000) / 16_000
+    sweep = Audio(torch.stack([0.5 * torch.sin(2 * torch.pi * (200 + 150 * t) * t), 0.3 * torch.sin(2 * torch.pi * 300 * t)]), 16_000)
+    path = recorded(tmp_path / f"sweep.{ending}", sweep)
+    whole = read_audio(path)
+    assert duration_of(AudioFile(path)) == whole.duration_s == pytest.approx(3.0, abs=0.15 if ending == "aac" else 0.03)
+    assert len(whole.samples) == 2
+    wanted = sweep.resample(whole.sample_rate_hz)
+    late = 2100 if ending == "aac" else 48  # ADTS does not say what the codec put in front
+    size = whole.num_samples + wanted.num_samples
+    shift = int(torch.fft.irfft(torch.fft.rfft(whole.samples[0], size) * torch.fft.rfft(wanted.samples[0], size).conj(), size).argmax())
+    assert shift <= late
+    length = min(whole.num_samples - shift, wanted.num_samples)
+    for mine, theirs in zip(whole.samples, wanted.samples, strict=True):
+        assert float(torch.corrcoef(torch.stack([mine[shift : shift + length], theirs[:length]]))[0, 1]) > 0.98
+    rate = whole.sample_rate_hz
+    part = read_audio(AudioFile(path, 1.25, 0.5))
+    assert part.num_samples == rate // 2
+    about = [float((part.samples - whole.samples[:, n : n + part.num_samples]).abs().mean()) for n in range(round(1.249 * rate), round(1.251 * rate) + 1)]
+    assert min(about) < 2e-3, "to a millisecond, which webm counts in"
+    (tmp_path / "sound").write_bytes(path.read_bytes())
+    assert torch.equal(read_audio(tmp_path / "sound").samples, whole.samples)
+    with pytest.raises(AlmError, match="longer than 2 s"):
+        read_audio(path, max_duration_s=2)
+
+
+@pytest.mark.parametrize("ending", ["webm", "m4a"])
+def test_a_recording_that_is_cut_or_broken_is_read_or_refused(tmp_path, ending, tone):
+    data = recorded(tmp_path / f"tone.{ending}", tone).read_bytes()
+    for length in range(0, len(data), max(1, len(data) // 40)):
+        path = tmp_path / f"cut.{ending}"
+        path.write_bytes(data[:length])
+        try:
+            assert 0 < read_audio(path).duration_s <= 1.1
+        except AlmError as error:
+            assert "Fix:" in str(error)
+
+
+def test_a_playlist_is_not_followed(tmp_path, tone):
+    """FFmpeg would read the file that it names."""
+    write_audio(tmp_path / "secret.wav", tone)
+    for name, text in (("list.m3u8", f"#EXTM3U\n#EXTINF:1,\n{tmp_path}/secret.wav\n#EXT-X-ENDLIST\n"), ("list.m4a", f"ffconcat version 1.0\nfile {tmp_path}/secret.wav\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(AlmError, match="cannot be decoded"):
+            read_audio(tmp_path / name)
+
+
+def test_without_pyav_the_fix_is_named(tmp_path, tone, monkeypatch):
+    path = recorded(tmp_path / "tone.m4a", tone)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AlmError, match="pip install av"):
+        read_audio(path)
 
 
 def test_long_ogg_is_written_in_blocks(tmp_path):

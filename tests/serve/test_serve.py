@@ -31,6 +31,8 @@ openai = pytest.importorskip("openai", reason="the server is tested with OpenAI'
 from alm.serve.batcher import Batcher
 from alm.serve.options import ServeOptions
 from alm.serve.sounds import FORMATS, SoundEncoder, encoded
+from alm.serve.state import State
+from tests.recorded import recorded
 from tests.serve.conftest import KEY, Server
 
 SAID = "please enter your password"
@@ -61,6 +63,20 @@ def test_words_have_times(client, wav, clip, model):
     assert starts == sorted(starts) and starts[0] >= 0 and answer.words[-1].end <= clip.duration_s + 0.01
     (segment,) = answer.segments
     assert segment.text == answer.text and -2 < segment.avg_logprob < 0 and segment.no_speech_prob < 0.5 and 0 < segment.compression_ratio < 2.4
+
+
+def test_the_language_is_told_where_the_client_does_not(client, server, tmp_path):
+    """Of a recording as a browser makes it; the translation of English is its transcript."""
+    spoken = {u.id: alm.read_audio(u.audio) for u in Parts.of("prompts").utterances("test") if u.id in ("es/vm-undelete", "en/privacy-incorrect")}
+    spanish, english = (spoken[name] for name in ("es/vm-undelete", "en/privacy-incorrect"))
+    webm = recorded(tmp_path / "voice.webm", spanish)
+    answer = validated(client.audio.transcriptions.create(file=webm, model="prompts", response_format="verbose_json"))
+    model = server.app.state.alm.model("prompts").pipeline
+    assert answer.language == "spanish" and jiwer.wer(model.transcribe(alm.read_audio(webm), "es"), answer.text) < 0.2
+    english_text = client.audio.transcriptions.create(file=("a.flac", encoded(english, "flac")), model="prompts").text
+    assert client.audio.translations.create(file=("a.flac", encoded(english, "flac")), model="prompts").text == english_text == model.transcribe(english, "en")
+    with pytest.raises(AlmError, match="to tell languages"):
+        State(ServeOptions({"reader": "prompts-reader"}, language_by="prompts-vad"))
 
 
 def test_subtitles(client, wav):

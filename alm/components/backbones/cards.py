@@ -111,11 +111,6 @@ def _check_checkpoint(options: StartOptions, context: LoadContext) -> None:
         raise AlmError(f"got backbone checkpoint {options.checkpoint}, which has no model.safetensors", "a checkpoint of alm", "name the `final` folder of a run")
 
 
-def gguf_of(folder: Path) -> dict[str, str]:
-    """What transformers' loaders want beside a folder: the name of its GGUF file, where config and tokenizer stand in that."""
-    return {} if any((folder / name).exists() for name in ("config.json", "tokenizer.json")) else {"gguf_file": gguf_file(folder).name}
-
-
 def gguf_file(folder: Path) -> Path:
     files = sorted(folder.glob("*.gguf"))
     if not files:

@@ -5,8 +5,6 @@ AudioPaLM (arXiv 2306.12925): only the embedding matrix grows, and input and out
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCa
 from alm.api.cards import BackboneCard
 from alm.api.errors import AlmError
 from alm.api.interfaces import LoadContext
-from alm.components.backbones.cards import HfOptions, LlamaOptions, StartOptions, gguf_of, hf_card, llama_card
+from alm.components.backbones.cards import HfOptions, LlamaOptions, StartOptions, hf_card, llama_card
+from alm.components.backbones.unpack import quietly, transformers_folder
 
 PREFIX = "backbone.model."  # of its weights in a checkpoint of alm
 
@@ -115,8 +114,7 @@ def load_llama(options: LlamaOptions, context: LoadContext) -> CausalBackbone:
 
 def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     """A transformers checkpoint or GGUF file, optionally with LoRA injected through peft."""
-    (folder,) = context.folders(options.weights)
-    extra = gguf_of(folder)
+    folder, extra = transformers_folder(context.folders(options.weights)[0], context)
     text_tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
     config = AutoConfig.from_pretrained(folder, **extra)
     part = getattr(config, "text_config", None) if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING else None
@@ -125,7 +123,7 @@ def load_hf(options: HfOptions, context: LoadContext) -> CausalBackbone:
     elif part is not None:
         model = _language_model(config, folder)
     else:
-        with redirect_stderr(io.StringIO()):  # a bar for every file, which no setting turns off; warnings go through logging
+        with quietly():
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **extra)
     if options.lora:
         model = _with_lora(model, context.folders(options.lora)[0])
