@@ -73,10 +73,16 @@ def test_a_recording_that_is_cut_or_broken_is_read_or_refused(tmp_path, ending, 
     for length in range(0, len(data), max(1, len(data) // 40)):
         path = tmp_path / f"cut.{ending}"
         path.write_bytes(data[:length])
-        try:
-            assert 0 < read_audio(path).duration_s <= 1.1
-        except AlmError as error:
-            assert "Fix:" in str(error)
+        found = read_or_refused(path)
+        assert "Fix:" in found if isinstance(found, str) else 0 < found <= 1.1
+
+
+def read_or_refused(path):
+    """Seconds, or why not."""
+    try:
+        return read_audio(path).duration_s
+    except AlmError as error:
+        return str(error)
 
 
 def test_a_playlist_is_not_followed(tmp_path, tone):
