@@ -17,3 +17,8 @@ LANGUAGES = {
 def language_name(code: str) -> str:
     """The English name of an ISO 639-1 code; the code itself where none is known."""
     return LANGUAGES.get(code, code)
+
+
+def language_code(name: str) -> str:
+    """The ISO 639-1 code of an English name; what was given where none is known."""
+    return next((code for code, known in LANGUAGES.items() if known == name), name)

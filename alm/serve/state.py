@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from alm.api.errors import AlmError
+from alm.api.languages import language_code
 from alm.api.types import Audio
 from alm.core.results import Request as Asked
 from alm.serve.admission import Admission
@@ -52,8 +53,8 @@ class State:
         if self.linguist is None:
             return self.options.language
         linguist, begins = self.linguist, Audio(audio.samples[:, : round(LISTENED_S * audio.sample_rate_hz)], audio.sample_rate_hz)
-        result = await self.answered(lambda: linguist.batcher.ask(Asked(LANGUAGE_TASK, begins)))
-        return result.text
+        result = await self.answered(lambda: linguist.batcher.ask(Asked(LANGUAGE_TASK, begins, self.options.language)))
+        return language_code(result.text)
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What comes of a request, with a place among those that are answered.
