@@ -40,7 +40,9 @@ def main() -> None:
             lines.append(json.dumps({"audio": str(path), "text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}))
         few_s, _ = tokenized(lines[:FEW], Path(place) / "few")
         tokenize_s, units_bytes = tokenized(lines, Path(place) / "all")
-        units = train("mfcc-units", ["data.corpora=[{use: prompts, languages: [en]}]", "parts.tokenizer.clusters=32", "parts.tokenizer.hop_samples=640"], Path(place) / "u", quiet=True)
+        units = train(
+            "mfcc-units", ["data.corpora=[{use: prompts, languages: [en]}]", "parts.tokenizer.clusters=32", "parts.tokenizer.hop_samples=640"], Path(place) / "u", quiet=True
+        )
         text = train("prompts-text", ["data.corpora=[{use: prompts, languages: [en]}]", "train.options.vocabulary_size=300"], Path(place) / "t", quiet=True)
         recipe = Path(place) / "small.yaml"
         recipe.write_text(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from alm.api.cards import BackboneCard, TokenizerCard, VocoderCard
+from alm.api.testing import test_text_tokenizer
 from alm.api.types import Audio, Units
 from alm.components.backbones.causal import CausalBackbone
 from alm.components.encoders.frames import check_audio
@@ -53,19 +53,10 @@ class FakeVocoder:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def fake_text_tokenizer() -> PreTrainedTokenizerFast:
-    """Bytes as ids, and an end token."""
-    vocabulary = {"<pad>": 0, "<end>": 1} | {c: i + 2 for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<pad>")
-
-
 def fake_backbone(hidden_size: int = 32, seed: int = 0) -> CausalBackbone:
     """A random Llama of two layers."""
     torch.manual_seed(seed)
-    text = fake_text_tokenizer()
+    text = test_text_tokenizer()
     config = LlamaConfig(
         vocab_size=len(text), hidden_size=hidden_size, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=512, tie_word_embeddings=True
     )

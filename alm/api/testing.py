@@ -34,7 +34,27 @@ def test_clips(sample_rate_hz: int) -> list[Audio]:
     return clips
 
 
-test_clips.__test__ = False  # type: ignore[attr-defined]  # a helper, not a test for pytest to collect
+def test_text_tokenizer() -> Any:
+    """Bytes as ids, a token for padding and one for the end: a transformers tokenizer without a file."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"<pad>": 0, "<end>": 1} | {c: i + 2 for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<pad>")
+
+
+def test_vocabulary(prompt: Any) -> Any:
+    """Bytes, eight units and the tags of a prompt format."""
+    from alm.api.vocabulary import JointVocabulary
+
+    units = cards.TokenizerCard(16_000, 25, 8, fingerprint="units of a test")
+    return JointVocabulary(test_text_tokenizer(), units, tags=prompt.card.added_tags, unit_token=prompt.card.unit_token)
+
+
+test_clips.__test__ = test_text_tokenizer.__test__ = test_vocabulary.__test__ = False  # type: ignore[attr-defined]  # helpers, not tests for pytest to collect
 
 
 def check_tokenizer(tokenizer: Any, clips: Many[Audio] | None = None) -> None:
@@ -115,11 +135,11 @@ def check_backbone(backbone: Any) -> None:
     assert torch.allclose(backbone.block_scores(whole, 3, 9), scores[..., 3:9], atol=1e-5), "block_scores differ from scores"
 
 
-def check_prompt_format(prompt: Any, vocabulary: Any) -> None:
+def check_prompt_format(prompt: Any, vocabulary: Any = None) -> None:
     """encode and decode agree; the loss covers outputs alone; the prompt is the given part; tags that its card does not accept are refused."""
     import torch
 
-    card = prompt.card
+    card, vocabulary = prompt.card, vocabulary or test_vocabulary(prompt)
     tag, language = next(iter(card.tags), "MT"), next(iter(card.languages), "en")
     given = Segment("one two", False, language)
     sample = Sample("s", (tag,), (language,), (Turn("user", (given,)), Turn("assistant", (Segment("three four", True, language),))), (Emit("text", language),))

@@ -14,6 +14,7 @@ from alm.core.sources import SourceContext
 CHECKS: dict[str, Callable[[Any], None]] = {
     "tokenizer": testing.check_tokenizer,
     "encoder": testing.check_encoder,
+    "prompt": testing.check_prompt_format,
     "backbone": testing.check_backbone,
     "frontend": testing.check_frontend,
     "vocoder": testing.check_vocoder,
@@ -28,7 +29,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "corpus": testing.check_corpus,
     "metric": testing.check_metric,
 }
-BESIDE = {"prompt": "a vocabulary", "classifier": "features"}  # what a check needs besides the part: its own tests have it
+BESIDE = {"classifier": "features"}  # what a check needs besides the part: its own tests have it
 Outcome = Literal["passed", "unchecked", "failed"]
 
 

@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from alm.api import testing
-from alm.api.cards import TokenizerCard
 from alm.api.types import Audio
-from alm.api.vocabulary import JointVocabulary
 from alm.core.parts import load_component, load_task
 from alm.core.plugins import registry
 from alm.core.sources import SourceContext
@@ -65,9 +63,9 @@ def test_hf_backbone_from_a_checkpoint_folder(tmp_path, lora_rank):
     testing.check_backbone(load("backbone", "hf", {"weights": f"dir:{tmp_path}", "lora_rank": lora_rank}))
 
 
-def test_prompt_format():
-    vocabulary = JointVocabulary(fakes.fake_text_tokenizer(), TokenizerCard(16_000, 25, 8, fingerprint="f"))
-    testing.check_prompt_format(load("prompt", "audiopalm"), vocabulary)
+@pytest.mark.parametrize("name", registry().names("prompt"))
+def test_prompt_format(name):
+    testing.check_prompt_format(load("prompt", name))
 
 
 @pytest.mark.parametrize("name", [*registry().names("task"), "ASR AST S2ST"])

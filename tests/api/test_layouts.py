@@ -9,11 +9,11 @@ from hypothesis import given, settings, strategies as st
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError
 from alm.api.layouts import LAYOUTS, CodebookLayout, make_layout
+from alm.api.testing import test_text_tokenizer
 from alm.api.types import Units
 from alm.api.vocabulary import JointVocabulary
-from tests.fakes import fake_text_tokenizer
 
-TEXT = fake_text_tokenizer()
+TEXT = test_text_tokenizer()
 KINDS = st.sampled_from(LAYOUTS)
 
 

@@ -10,10 +10,10 @@ from alm.api.batching import batches_by_length, pad_frames
 from alm.api.cards import TokenizerCard
 from alm.api.errors import AlmError, VocabularyMismatchError
 from alm.api.plans import SpanRule
+from alm.api.testing import test_text_tokenizer
 from alm.api.text import clauses, normalize_text
 from alm.api.types import Audio, Units
 from alm.api.vocabulary import JointVocabulary
-from tests.fakes import fake_text_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_text_survives_the_vocabulary(text):
     assert vocabulary.text(vocabulary.text_ids(" " + text)) == text.strip()
 
 
-TEXT = fake_text_tokenizer()
+TEXT = test_text_tokenizer()
 
 
 def test_masks_keep_modalities_apart():

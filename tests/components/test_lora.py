@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from alm.api.errors import AlmError
+from alm.api.testing import test_text_tokenizer
 from alm.core.parts import load_component
 from alm.core.plugins import registry
 from alm.core.sources import SourceContext
-from tests.fakes import fake_text_tokenizer
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folders(tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    tokenizer = fake_text_tokenizer()
+    tokenizer = test_text_tokenizer()
     config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=False)
     base = LlamaForCausalLM(config)
     base.save_pretrained(tmp_path / "base")

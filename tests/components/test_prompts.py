@@ -13,20 +13,20 @@ from alm.api.errors import AlmError
 from alm.api.layouts import make_layout
 from alm.api.plans import PlanReader, pieces_of
 from alm.api.tasks import DeclaredTask
+from alm.api.testing import test_text_tokenizer
 from alm.api.types import AudioFile, Mark, Sample, Segment, Turn, Units, Utterance
 from alm.api.vocabulary import JointVocabulary
 from alm.components.prompts.audiopalm import AudioPalmFormat
 from alm.components.prompts.cards import SPEECHGPT_CARD, SpeechGptOptions
 from alm.components.prompts.speechgpt import SpeechGptFormat
 from alm.components.tasks import TASKS
-from tests.fakes import fake_text_tokenizer
 
 CARD = TokenizerCard(16_000, 50.0, 1000, merges_repeats=True, fingerprint="mhubert")
 BY_TAG = {card.tag: card for card in TASKS}
 
 
 def vocabulary_of(prompt) -> JointVocabulary:
-    return JointVocabulary(fake_text_tokenizer(), CARD, tags=prompt.card.added_tags, unit_token=prompt.card.unit_token)
+    return JointVocabulary(test_text_tokenizer(), CARD, tags=prompt.card.added_tags, unit_token=prompt.card.unit_token)
 
 
 def units(*codes: int) -> Units:
@@ -135,7 +135,7 @@ def test_an_answer_that_runs_on_ends_where_nobody_asked_for_more(beyond):
 def test_text_and_speech_take_turns():
     """So many ids of text, so many frames; when one has ended, the other goes on. Only speech that says the text is so written."""
     layout = make_layout("flattened", 1, turns=(4, 2))
-    vocabulary = JointVocabulary(fake_text_tokenizer(), CARD, layout)
+    vocabulary = JointVocabulary(test_text_tokenizer(), CARD, layout)
 
     def spoken(codes: tuple[int, ...], tags: str = "CHAT-TA SENTIMENT") -> Sample:
         sample = made(DeclaredTask(*(BY_TAG[tag] for tag in tags.split())), {"sentiment": "fine"}, target=True)
@@ -162,7 +162,7 @@ def test_text_and_speech_take_turns():
 
 def test_text_stands_beside_its_speech():
     """An id of text at the position of a unit, closed by the end token; the transcript before it stays a piece of its own."""
-    vocabulary = JointVocabulary(fake_text_tokenizer(), CARD, make_layout("flattened", 1, text_beside=True))
+    vocabulary = JointVocabulary(test_text_tokenizer(), CARD, make_layout("flattened", 1, text_beside=True))
     sample = made(DeclaredTask(*(BY_TAG[tag] for tag in ("ASR", "AST", "S2ST"))), {}, target=True)
     codes = (1, 2, 3, 4, 5, 6, 7, 8)
     filled = [dataclasses.replace(s, content=units(*codes)) if s.learn and isinstance(s.content, Units) else s for s in sample.segments()]
@@ -253,7 +253,7 @@ def test_a_plan_with_markers_is_read_as_it_is_emitted():
 
 
 def test_an_extended_text_tokenizer_keeps_its_ids():
-    tokenizer = fake_text_tokenizer()
+    tokenizer = test_text_tokenizer()
     before = len(tokenizer)
     tokenizer.add_tokens([*(f"<{i}>" for i in range(1000)), *SPEECHGPT_CARD.added_tags])
     vocabulary = JointVocabulary(tokenizer, CARD, tags=SPEECHGPT_CARD.added_tags, unit_token="<{}>")
@@ -262,7 +262,7 @@ def test_an_extended_text_tokenizer_keeps_its_ids():
     assert vocabulary.tag_id("<eos>") == tokenizer.convert_tokens_to_ids("<eos>") == len(tokenizer) - 1
     with pytest.raises(AlmError, match="which is a unit or a tag"):
         vocabulary.text_ids("say <661>")
-    other = fake_text_tokenizer()
+    other = test_text_tokenizer()
     other.add_tokens(["<0>", "<sosp>"])
     with pytest.raises(AlmError, match="without '<1>'"):
         JointVocabulary(other, CARD, tags=SPEECHGPT_CARD.added_tags, unit_token="<{}>")

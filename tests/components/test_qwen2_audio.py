@@ -7,12 +7,11 @@ import torch
 
 import alm
 from alm.api.errors import AlmError
-from alm.api.testing import check_encoder
+from alm.api.testing import check_encoder, test_text_tokenizer
 from alm.api.types import Audio
 from alm.core.assemble import prompt_embeddings
 from alm.core.parts import Parts
 from tests.conftest import write_recipe
-from tests.fakes import fake_text_tokenizer
 
 TAGS = ("<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 
@@ -23,7 +22,7 @@ def directory(tmp_path_factory):
     from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor, WhisperFeatureExtractor
 
     torch.manual_seed(0)
-    folder, tokenizer = tmp_path_factory.mktemp("qwen2-audio"), fake_text_tokenizer()
+    folder, tokenizer = tmp_path_factory.mktemp("qwen2-audio"), test_text_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": list(TAGS)})
     audio = {"model_type": "qwen2_audio_encoder", "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "num_mel_bins": 128}
     text = {

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from alm.api.cards import TaskCard
 from alm.api.errors import AlmError, UnknownNameError
 from alm.api.tasks import DeclaredTask
+from alm.api.testing import test_text_tokenizer
 from alm.api.types import Emit, Mark, Sample, Segment, Turn
 from alm.api.vocabulary import JointVocabulary
 from alm.components.prompts.cards import HEADERS, ChatMlOptions, QwenAudioOptions, qwen_audio_card
@@ -18,7 +19,6 @@ from alm.components.prompts.qwen_audio import QwenAudioFormat
 from alm.components.prompts.qwen_tags import TIMES, all_tags, check_header
 from alm.components.tasks import TASKS
 from tests.components.test_prompts import BY_TAG, made, units, vocabulary_of, written
-from tests.fakes import fake_text_tokenizer
 
 QWEN = QwenAudioFormat(QwenAudioOptions())
 CHATML = ChatMlFormat(ChatMlOptions())
@@ -162,7 +162,7 @@ def test_a_conversation_counts_its_recordings():
 
 def test_a_text_tokenizer_that_has_the_tags_keeps_their_ids():
     """As those of the Qwen and SmolLM2 instruct models; what a user writes cannot end their turn."""
-    tokenizer = fake_text_tokenizer()
+    tokenizer = test_text_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     vocabulary = JointVocabulary(tokenizer, None, tags=CHATML.card.added_tags)
     assert vocabulary.tag_id("<|im_end|>") == tokenizer.convert_tokens_to_ids("<|im_end|>") < len(tokenizer)

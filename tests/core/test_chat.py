@@ -9,11 +9,11 @@ import torch
 
 import alm
 from alm.api.errors import AlmError
+from alm.api.testing import test_text_tokenizer
 from alm.cli import main
 from alm.components.prompts.cards import SPEECHGPT_CARD
 from alm.train.run import train
 from tests.conftest import write_recipe
-from tests.fakes import fake_text_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    folder, tokenizer = tmp_path_factory.mktemp("speechgpt"), fake_text_tokenizer()
+    folder, tokenizer = tmp_path_factory.mktemp("speechgpt"), test_text_tokenizer()
     tokenizer.add_tokens([*(f"<{unit}>" for unit in range(32)), *SPEECHGPT_CARD.added_tags])
     config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=False)
     base = LlamaForCausalLM(config)
@@ -37,7 +37,7 @@ def small_llama(folder):
     """Writes a small random Llama with tied rows that knows no units; returns its text tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    text = fake_text_tokenizer()
+    text = test_text_tokenizer()
     config = LlamaConfig(vocab_size=len(text), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, tie_word_embeddings=True)
     LlamaForCausalLM(config).save_pretrained(folder)
     text.save_pretrained(folder)
@@ -81,7 +81,7 @@ def test_a_speechgpt_directory_answers(checkpoint, recipe, small_corpus, clip, c
     without = say(capsys, "hello", parts[0], "--model", recipe, "--to", "text")
     assert without["texts"] != written["texts"], "LoRA changes the answer"
     vocabulary = alm.load(recipe, parts).model.vocabulary
-    assert vocabulary.blocks[0].size == len(fake_text_tokenizer()), "the units of the tokenizer are those of the vocabulary"
+    assert vocabulary.blocks[0].size == len(test_text_tokenizer()), "the units of the tokenizer are those of the vocabulary"
 
 
 def test_what_cannot_be_answered_is_refused(recipe, small_model, checkpoint, tmp_path):

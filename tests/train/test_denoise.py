@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 import alm
 from alm.api.cards import TokenizerCard
+from alm.api.testing import test_text_tokenizer
 from alm.api.types import Sequence
 from alm.api.vocabulary import JointVocabulary
 from alm.train import masked_lm
@@ -17,7 +18,6 @@ from alm.train.denoise import denoised, spans_out
 from alm.train.options import MaskedLmOptions
 from alm.train.run import train
 from tests.conftest import write_recipe
-from tests.fakes import fake_text_tokenizer
 
 
 @settings(deadline=None)
@@ -30,7 +30,7 @@ def test_stretches_cover_the_share_and_lie_apart(length, share, span_ids, seed):
 
 
 def test_what_is_taken_out_stands_behind_the_rest():
-    vocabulary = JointVocabulary(fake_text_tokenizer(), TokenizerCard(16_000, 50.0, 1000, fingerprint="x"))
+    vocabulary = JointVocabulary(test_text_tokenizer(), TokenizerCard(16_000, 50.0, 1000, fingerprint="x"))
     unit = vocabulary.unit_ids.start
     ids = [*vocabulary.text_ids("abcd"), unit + 661, unit + 987, unit + 3]
     made = denoised(Sequence(torch.tensor(ids), torch.zeros(7, dtype=torch.bool)), vocabulary, [slice(1, 3), slice(5, 6)])
