@@ -172,6 +172,7 @@ class TrainConfig:
             out among them. "auto" is one process, or ddp.
         devices, nodes: processes on each machine (GPUs, or on CPUs processes that talk by gloo), and machines.
         accumulate: batches whose gradients are added up for a step.
+        keep_states: how many of the states that are saved every `save_every_minutes` stay, so that one that turns out broken costs minutes.
     """
 
     objective: str = "lm"
@@ -189,6 +190,7 @@ class TrainConfig:
     seed: int = 0
     validate_every_steps: int = 500
     save_every_minutes: float = 5.0
+    keep_states: int = 2
     init: str = ""
     strategy: str = "auto"
     devices: int = 1

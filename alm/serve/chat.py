@@ -27,7 +27,7 @@ from alm.serve.errors import Refused
 from alm.serve.served import Served
 from alm.serve.sounds import SoundEncoder, from_base64
 from alm.serve.speech import VoiceId, voice_of
-from alm.serve.state import EVENTS, State, events, state_of
+from alm.serve.state import EVENTS, State, events, ignored, state_of
 
 router = APIRouter(tags=["chat"])
 KEPT_S = 3600  # what OpenAI calls expires_at; nothing is kept here, the sound is in the answer
@@ -104,8 +104,7 @@ async def completions(request: Request, asked: ChatRequest) -> Response:
     served = state.model(asked.model)
     _check(asked)
     said = await run_in_threadpool(_said, asked, state)
-    ignored = sorted(asked.model_extra or {})
-    headers = {"X-Alm-Ignored": ", ".join(ignored)} if ignored else {}
+    headers = ignored(dict.fromkeys(asked.model_extra or {}, True))
     pieces = _answered(served, asked, said, asked.language or state.options.language)
     identity = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": served.name}
     if asked.stream:

@@ -16,7 +16,7 @@ from alm.api.types import Prosody
 from alm.core.results import Result
 from alm.serve.served import Served
 from alm.serve.sounds import FORMATS, SoundEncoder
-from alm.serve.state import EVENTS, State, events, state_of
+from alm.serve.state import EVENTS, State, events, ignored, state_of
 
 DEFAULT_VOICE = "default"  # whoever speaks the language
 router = APIRouter(tags=["audio"])
@@ -46,7 +46,7 @@ async def speech(request: Request, asked: SpeechRequest) -> Response:
     state = state_of(request)
     served, started = state.model(asked.model), time.perf_counter()
     _check_length(asked.input, state)
-    headers = {"X-Alm-Ignored": "instructions"} if asked.instructions else {}
+    headers = ignored({"instructions": asked.instructions})
     pieces = _spoken(served, asked, asked.language or state.options.language, state, started)
     if asked.stream_format == "sse":
         return StreamingResponse(events(await state.begun(_as_events(pieces))), media_type=EVENTS, headers=headers)

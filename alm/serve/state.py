@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -117,6 +117,12 @@ async def events(pieces: AsyncIterator[dict[str, Any]], *, ends: bool = False) -
         return
     if ends:
         yield END_OF_EVENTS
+
+
+def ignored(asked: Mapping[str, object]) -> dict[str, str]:
+    """The header that names what a client asked for and what makes no difference here, if there is such."""
+    names = sorted(name for name, value in asked.items() if value)
+    return {"X-Alm-Ignored": ", ".join(names)} if names else {}
 
 
 def state_of(request: Request) -> State:

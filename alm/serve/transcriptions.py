@@ -19,10 +19,9 @@ from alm.core.results import Request as Asked
 from alm.core.transcripts import Line, written
 from alm.serve.served import Served
 from alm.serve.sounds import decoded
-from alm.serve.state import EVENTS, events, state_of
+from alm.serve.state import EVENTS, events, ignored, state_of
 
 WHOLE_S = 28.0  # a recording up to this is heard in one go, batched with others
-IGNORED = "X-Alm-Ignored"  # names what a client asked for that makes no difference here
 INTO = "en"  # what OpenAI's translations are in
 
 router = APIRouter(tags=["audio"])
@@ -43,8 +42,8 @@ async def transcriptions(
     temperature: Annotated[float, Form()] = 0.0,
 ) -> Response:
     """Writes down what is said."""
-    ignored = [name for name, value in (("prompt", prompt), ("temperature", temperature)) if value]
-    return await _heard(request, file, model, language, "", response_format, stream, set(granularities or ["segment"]), ignored)
+    headers = ignored({"prompt": prompt, "temperature": temperature})
+    return await _heard(request, file, model, language, "", response_format, stream, set(granularities or ["segment"]), headers)
 
 
 @router.post("/v1/audio/translations")
@@ -58,14 +57,14 @@ async def translations(
     temperature: Annotated[float, Form()] = 0.0,
 ) -> Response:
     """Writes down in English what is said in another language."""
-    ignored = [name for name, value in (("prompt", prompt), ("temperature", temperature)) if value]
-    return await _heard(request, file, model, language, INTO, response_format, False, {"segment"}, ignored)
+    headers = ignored({"prompt": prompt, "temperature": temperature})
+    return await _heard(request, file, model, language, INTO, response_format, False, {"segment"}, headers)
 
 
 async def _heard(
-    request: Request, file: UploadFile, model: str, language: str, into: str, form: ResponseFormat, streams: bool, granularities: set[str], ignored: list[str]
+    request: Request, file: UploadFile, model: str, language: str, into: str, form: ResponseFormat, streams: bool, granularities: set[str], headers: dict[str, str]
 ) -> Response:
-    state, headers = state_of(request), {IGNORED: ", ".join(ignored)} if ignored else {}
+    state = state_of(request)
     served = state.model(model)
     name = file.filename or "audio"
     path = await run_in_threadpool(_kept, file)

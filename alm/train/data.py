@@ -1,16 +1,30 @@
-"""Batches for every objective: fixed size in frames, of like length, shuffled anew each epoch. Knows lengths, not content."""
+"""Batches for every objective: fixed size in frames, of like length, shuffled anew each epoch. Knows lengths, not content.
+
+What is drawn by chance for a batch depends on the seed, the epoch and the batch's number in it alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence as Many
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from alm.api.batching import batches_by_length
+
+
+class Numbered(list[Any]):
+    """A batch, and the seed of what is drawn by chance for it."""
+
+    def __init__(self, items: Many[Any], seed: str) -> None:
+        super().__init__(items)
+        self.seed = seed
 
 
 class EpochBatches(Sampler[list[Any]], ABC):
@@ -21,10 +35,13 @@ class EpochBatches(Sampler[list[Any]], ABC):
 
     Args:
         shuffle: False draws the same batches each epoch.
+
+    Attributes:
+        skip: batches of this process that the next epoch leaves out: a resumed run has seen them.
     """
 
     def __init__(self, seed: int, *, shuffle: bool = True) -> None:
-        self.seed, self.shuffle, self.epoch, self.sampler = seed, shuffle, 0, self
+        self.seed, self.shuffle, self.epoch, self.skip, self.sampler = seed, shuffle, 0, 0, self
         self._count = len(self.draw(random.Random(f"{seed}-0")))
 
     @abstractmethod
@@ -35,10 +52,12 @@ class EpochBatches(Sampler[list[Any]], ABC):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Any]]:
-        chance = random.Random(f"{self.seed}-{self.epoch if self.shuffle else 0}")
+        name = f"{self.seed}-{self.epoch if self.shuffle else 0}"
         self.epoch += 1
-        drawn, (rank, processes) = self.draw(chance), self._place()
-        yield from drawn[rank : len(drawn) // processes * processes : processes]
+        drawn, (rank, processes) = self.draw(random.Random(name)), self._place()
+        first, self.skip = rank + self.skip * processes, 0
+        for number in range(first, len(drawn) // processes * processes, processes):
+            yield Numbered(drawn[number], f"{name}-{number}")
 
     def __len__(self) -> int:
         return self._count // self._place()[1]
@@ -93,21 +112,51 @@ class Kept:
         return found
 
 
-class Items(Dataset[Any]):
-    """A list as a Dataset; `make` turns an item into what is batched, at each visit."""
+class Made(Dataset[Any]):
+    """What a batch holds, made and put together by the batch's own chance.
 
-    def __init__(self, items: Many[Any], make: Callable[[Any], Any] = lambda item: item) -> None:
-        self.items, self.make = items, make
+    Args:
+        make: an item, of what the batch lists.
+        collate: items to a batch.
+    """
 
-    def __len__(self) -> int:
-        return len(self.items)
+    def __init__(self, make: Callable[[Any], Any], collate: Callable[[list[Any]], Any]) -> None:
+        self.make, self.collate = make, collate
 
-    def __getitem__(self, index: int) -> Any:
-        return self.make(self.items[index])
+    def __getitems__(self, batch: Numbered) -> Any:
+        with by_chance(batch.seed):
+            return self.collate([self.make(item) for item in batch])
+
+
+@contextmanager
+def by_chance(seed: str) -> Iterator[None]:
+    """Numbers of torch (on the CPU) and of `random` are drawn by this seed, and go on as before afterwards."""
+    number, before = number_of(seed), random.getstate()
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(number)
+        random.seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+
+
+def number_of(seed: str) -> int:
+    """Of 63 bits, another one for each text."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big") >> 1
+
+
+def loaded(make: Callable[[Any], Any], collate: Callable[[list[Any]], Any], batches: Any) -> DataLoader[Any]:
+    """A DataLoader in this process: the data is in memory already."""
+    return DataLoader(Made(make, collate), batch_sampler=batches, collate_fn=_as_it_is)
 
 
 def loader(
     items: Many[Any], lengths: Many[int], max_total: int, collate: Callable[[list[Any]], Any], *, shuffle: bool, seed: int = 0, make: Callable[[Any], Any] = lambda item: item
 ) -> DataLoader[Any]:
-    """A DataLoader of batches by length, in this process: the data is in memory already."""
-    return DataLoader(Items(items, make), batch_sampler=LengthBatches(lengths, max_total, shuffle=shuffle, seed=seed), collate_fn=collate)
+    """Batches by length of a list, of which `make` turns an item into what is batched, at each visit."""
+    return loaded(lambda number: make(items[number]), collate, LengthBatches(lengths, max_total, shuffle=shuffle, seed=seed))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
 
 from alm.api.batching import pad_frames
 from alm.api.errors import AlmError
@@ -28,8 +27,9 @@ from alm.core.assemble import Model, assemble, input_embeddings
 from alm.core.checkpoint import holds_lora, load_state, save_checkpoint
 from alm.core.parts import Parts
 from alm.train.augment import replace_rows
+from alm.train.data import loaded
 from alm.train.guide import Guide, GuidedAttention, guides_of
-from alm.train.mixture import Drawn, Mixture, MixtureBatches
+from alm.train.mixture import Mixture, MixtureBatches, drawn
 from alm.train.optimize import optimizer_of, progress
 from alm.train.options import LmOptions
 from alm.train.rows import start_rows_from_codebook, start_rows_from_labels, start_rows_from_times, start_rows_from_words
@@ -300,18 +300,17 @@ def build(
     count_ids = lru_cache(maxsize=None)(lambda text: len(model.vocabulary.text_ids(" " + text)))
     train, validation = (Mixture(parts, split, count_ids, track) for split in ("train", config.data.validation_split))
 
-    chance = random.Random(config.train.seed)
-
-    def encoded(drawn: list[tuple[int, Sample]], chance: random.Random = chance) -> Batch:
-        transcripts = {row: model.vocabulary.text_ids(" " + text) for row, (_, sample) in enumerate(drawn) if options.ctc_weight and (text := transcript(sample))}
-        sequences = [prompt.encode(sample, model.vocabulary) for _, sample in drawn]
+    def encoded(draws: list[tuple[int, Sample]]) -> Batch:
+        transcripts = {row: model.vocabulary.text_ids(" " + text) for row, (_, sample) in enumerate(draws) if options.ctc_weight and (text := transcript(sample))}
+        sequences = [prompt.encode(sample, model.vocabulary) for _, sample in draws]
         if change is not None:
+            chance = random.Random(random.getrandbits(64))
             sequences = [change(sequence, model.vocabulary, chance) for sequence in sequences]
-        guides = [guide for row, (_, sample) in enumerate(drawn) for guide in guides_of(row, sample, sequences[row])] if options.guide_weight else []
-        return collate([(task, sequence) for (task, _), sequence in zip(drawn, sequences, strict=True)], transcripts, guides)
+        guides = [guide for row, (_, sample) in enumerate(draws) for guide in guides_of(row, sample, sequences[row])] if options.guide_weight else []
+        return collate([(task, sequence) for (task, _), sequence in zip(draws, sequences, strict=True)], transcripts, guides)
 
     size, seed = round(config.data.batch_positions / growth), config.train.seed
-    train_loader = DataLoader(Drawn(train, options.tempo, seed), batch_sampler=MixtureBatches(train, size, seed, options.join), collate_fn=encoded)
+    train_loader = loaded(lambda draw: drawn(train, draw, options.tempo), encoded, MixtureBatches(train, size, seed, options.join))
     validation_batches = MixtureBatches(validation, size, 0, shuffle=False) if validation.entries else []
-    validation_loader = DataLoader(Drawn(validation, 0.0, 0), batch_sampler=validation_batches, collate_fn=lambda drawn: encoded(drawn, random.Random(0)))
+    validation_loader = loaded(lambda draw: drawn(validation, draw), encoded, validation_batches)
     return module, train_loader, validation_loader

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from alm.api.batching import batches_by_length
 from alm.api.cards import TaskCard
@@ -140,21 +139,14 @@ class MixtureBatches(EpochBatches):
         return groups
 
 
-class Drawn(Dataset[tuple[int, Sample]]):
-    """What the batches draw: the task and the sample, joined and changed in tempo."""
-
-    def __init__(self, mixture: Mixture, tempo: float, seed: int) -> None:
-        self.mixture, self.tempo, self.chance = mixture, tempo, random.Random(seed)
-
-    def __getitem__(self, draw: Draw) -> tuple[int, Sample]:
-        entry, partner = self.mixture.entries[draw[0]], draw[1]
-        sample = entry.sample if partner is None else joined(entry.sample, self.mixture.entries[partner].sample)
-        if self.tempo:
-            sample = _map_heard(sample, lambda content: _change_tempo(content, self.tempo, self.chance))
-        return entry.task, sample
-
-    def __len__(self) -> int:
-        return len(self.mixture.entries)
+def drawn(mixture: Mixture, draw: Draw, tempo: float = 0.0) -> tuple[int, Sample]:
+    """The task and the sample that a batch draws, joined and changed in tempo."""
+    entry, partner = mixture.entries[draw[0]], draw[1]
+    sample = entry.sample if partner is None else joined(entry.sample, mixture.entries[partner].sample)
+    if tempo:
+        chance = random.Random(random.getrandbits(64))
+        sample = _map_heard(sample, lambda content: _change_tempo(content, tempo, chance))
+    return entry.task, sample
 
 
 def _samples(parts: Parts, config: TaskConfig, groups: dict[str, list[Utterance]]) -> Iterator[tuple[Sample, Utterance]]:

@@ -1,6 +1,6 @@
 """Runs a recipe: builds its objective, trains with Lightning within the recipe's limits, saves the result. Knows no model.
 
-A run's folder holds last.ckpt (Lightning's state, to resume from), TensorBoard logs, and at the end the trained part:
+A run's folder holds last.ckpt and the one before (Lightning's state, to resume from), TensorBoard logs, and at the end the trained part:
 safetensors, recipe.yaml, README.md. Ctrl-C leaves last.ckpt; the same command goes on from there.
 """
 
@@ -10,7 +10,6 @@ import dataclasses
 import importlib
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -31,9 +30,10 @@ from alm.core.parts import Parts
 from alm.core.sources import runs_folder
 from alm.core.units import Track
 from alm.train.options import check_options, training_options
+from alm.train.saving import Interrupt, SaveLast, StepByStep, kept_states, usable_state
 from alm.train.together import gather, one_at_a_time, strategy_of
 
-LAST, VALIDATION = "last.ckpt", "validation.json"
+VALIDATION = "validation.json"
 
 
 class Limits(Callback):
@@ -73,34 +73,6 @@ class Limits(Callback):
         self.steps, self.tokens, self.seconds_before = state["steps"], state["tokens"], state["seconds"]
 
 
-class SaveLast(Callback):
-    """Writes last.ckpt every few minutes and on Ctrl-C or an error: whole and on disk, or not at all."""
-
-    def __init__(self, folder: Path, every_minutes: float) -> None:
-        self.folder, self.every_s, self.saved = folder, every_minutes * 60, time.monotonic()
-
-    def save(self, trainer: pl.Trainer) -> None:
-        temporary = self.folder / f".{LAST}.new"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / LAST)
-        self.saved = time.monotonic()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        due = time.monotonic() - self.saved > self.every_s
-        if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
-            self.save(trainer)
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        if trainer.global_step and trainer.world_size == 1:  # several cannot agree any more: they go on from what was saved before
-            self.save(trainer)
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.save(trainer)
-
-
 def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bool = False, ablation: str = "", validate: bool = False) -> Path:
     """Trains a recipe and returns the folder of the result.
 
@@ -138,7 +110,7 @@ def train(name: str, overrides: list[str], out: Path | None = None, *, quiet: bo
         return _finish(folder, recipe, lambda target: FITTERS[limits.objective](parts, target, track))
     with one_at_a_time(folder):
         module, train_loader, validation_loader = _build(parts, track)
-    if limits.init and not (folder / LAST).exists():
+    if limits.init and not kept_states(folder):
         try:
             module.load_part(parts.context.folders(limits.init)[0])
         except (RuntimeError, OSError, KeyError) as error:
@@ -165,7 +137,7 @@ def _with_usable_precision(recipe: RecipeConfig) -> RecipeConfig:
 
 
 def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeConfig, folder: Path, *, quiet: bool = False) -> pl.Trainer:
-    """Lightning's loop with alm's limits; resumes from last.ckpt."""
+    """Lightning's loop with alm's limits; resumes from the newest state that is whole."""
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     every = recipe.train.validate_every_steps * recipe.train.accumulate  # Lightning counts batches
@@ -183,16 +155,22 @@ def fit(module: Any, train_loader: Any, validation_loader: Any, recipe: RecipeCo
         limit_val_batches=1.0 if every else 0,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
-        callbacks=[Limits(recipe), SaveLast(folder, recipe.train.save_every_minutes), *([] if quiet else [RichProgressBar()])],
+        callbacks=[
+            StepByStep(recipe.train.seed),
+            Limits(recipe),
+            SaveLast(folder, recipe.train.save_every_minutes, recipe.train.keep_states),
+            *([] if quiet else [RichProgressBar()]),
+            Interrupt(),
+        ],
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_checkpointing=False,
         enable_progress_bar=not quiet,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    last = folder / LAST
+    last = usable_state(folder)
     try:
-        trainer.fit(module, train_loader, validation_loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainer.fit(module, train_loader, validation_loader, ckpt_path=None if last is None else str(last), weights_only=True)
     except RuntimeError as error:
         if "state_dict" not in str(error):
             raise

@@ -311,6 +311,16 @@ def test_one_that_fails_does_not_take_others_with_it(server, clip):
     assert isinstance(found[1], AlmError) and "xx" in str(found[1]) and found[0].text == found[2].text
 
 
+def test_what_makes_no_difference_is_named(client, wav):
+    raw = client.audio.transcriptions.with_raw_response.create(file=("clip.wav", wav), model="reader", language="en", prompt="Asterisk", temperature=0.5)
+    assert raw.headers["X-Alm-Ignored"] == "prompt, temperature"
+    assert "X-Alm-Ignored" not in client.audio.transcriptions.with_raw_response.create(file=("clip.wav", wav), model="reader", language="en").headers
+    spoken = client.audio.speech.with_raw_response.create(input="Hello.", model="prompts", voice="default", instructions="Whisper.", response_format="pcm")
+    assert spoken.headers["X-Alm-Ignored"] == "instructions"
+    answer = client.chat.completions.with_raw_response.create(model="cascade", messages=[{"role": "user", "content": "Hello."}], max_tokens=3, presence_penalty=0.5)
+    assert "presence_penalty" in answer.headers["X-Alm-Ignored"]
+
+
 def test_counters(server):
     text = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {KEY}"}).text
     assert re.search(r'alm_requests_total\{route="/v1/audio/transcriptions",status="200"\} \d', text)
