@@ -57,7 +57,10 @@ def recipes(workspace, small_model, small_corpus):
     return {
         "lm": [str(workspace / "model.yaml"), "train.options.tempo=0.3", "data.batch_positions=900", "train.validate_every_steps=5"],
         "vocoder": [str(workspace / "vocoder.yaml"), "train.options.batch_segments=8"],
-        "best-rq": [write_recipe(workspace, "rq", f"name: rq\n{data}  batch_positions: 500\ntrain: {{objective: best-rq, options: {{{tiny}, tempo: 0.1}}}}\n"), "train.validate_every_steps=0"],
+        "best-rq": [
+            write_recipe(workspace, "rq", f"name: rq\n{data}  batch_positions: 500\ntrain: {{objective: best-rq, options: {{{tiny}, tempo: 0.1}}}}\n"),
+            "train.validate_every_steps=0",
+        ],
     }
 
 
