@@ -94,7 +94,7 @@ class ContainerFile:
                     at = round(float((frame.pts or 0) * frame.time_base) * self.samplerate)
                 frame.pts = None
                 for piece in resampler.resample(frame):
-                    block = piece.to_ndarray().reshape(-1, self.channels)
+                    block: NDArray[np.float32] = piece.to_ndarray().reshape(-1, self.channels)  # type: ignore[assignment]  # "flt"
                     at += len(block)
                     if at > start:
                         yield block[-(at - start) :] if at - start < len(block) else block
