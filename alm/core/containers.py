@@ -99,6 +99,9 @@ class ContainerFile:
                     if at > start:
                         yield block[-(at - start) :] if at - start < len(block) else block
 
+    def close(self) -> None:
+        self.container.close()
+
     def __enter__(self) -> ContainerFile:
         return self
 

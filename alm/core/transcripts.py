@@ -49,7 +49,7 @@ Transcript = tuple[Line, ...]
 
 def transcribe(
     pipeline: Pipeline,
-    path: Path,
+    source: Path | Audio,
     language: str,
     detector: SpeechDetector,
     cutting: Cutting = Cutting(),
@@ -60,16 +60,17 @@ def transcribe(
     """The lines of a recording, as they are heard.
 
     Args:
+        source: a file, of which a block at a time is in memory, or what is there already.
         on_done: called with the seconds that were dealt with.
         task, target: a task that translates writes the lines in another language.
 
     Raises:
         AlmError: a file that cannot be read, or what the pipeline refuses.
     """
-    end_s, at_s = duration_of(AudioFile(path)), 0.0
+    end_s, at_s = source.duration_s if isinstance(source, Audio) else duration_of(AudioFile(source)), 0.0
     while at_s < end_s - 1e-3:
         block_s = min(BLOCK_S, end_s - at_s)
-        block = prepare(read_audio(AudioFile(path, at_s, block_s)), detector.card.sample_rate_hz)
+        block = prepare(_part(source, at_s, block_s), detector.card.sample_rate_hz)
         speech, rate_hz = detector.probabilities(block), detector.card.frame_rate_hz
         stretches = stretches_of(speech, rate_hz, cutting)
         last = at_s + block_s >= end_s - 1e-3
@@ -84,6 +85,13 @@ def transcribe(
         at_s += done_s
         if on_done:
             on_done(done_s)
+
+
+def _part(source: Path | Audio, start_s: float, duration_s: float) -> Audio:
+    if isinstance(source, Path):
+        return read_audio(AudioFile(source, start_s, duration_s))
+    start = round(start_s * source.sample_rate_hz)
+    return Audio(source.samples[:, start : _behind(start_s, start_s + duration_s, source.sample_rate_hz)], source.sample_rate_hz)
 
 
 def _behind(start_s: float, stop_s: float, rate_hz: float) -> int:

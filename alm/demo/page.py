@@ -21,6 +21,7 @@ from alm.core.models import load
 from alm.core.parts import component_card
 from alm.core.pipeline import Pipeline
 from alm.core.plugins import Registry, registry
+from alm.core.sandbox import Sandbox
 from alm.core.sources import SourceContext
 from alm.demo.options import DemoOptions
 
@@ -47,6 +48,7 @@ class Page:
                     raise
                 self.unusable[name] = error
         self.folder = tempfile.TemporaryDirectory(prefix="alm-demo-")
+        self.sandbox = Sandbox()
         self.loading = threading.Lock()
 
     def _all(self) -> Iterable[str]:
@@ -66,7 +68,7 @@ class Page:
         if path is None:
             raise AlmError("got no sound", "a recording or a file", "press the microphone, or drop a file first")
         try:
-            return read_audio(path, self.options.max_duration_s)
+            return self.sandbox.read_audio(Path(path), self.options.max_duration_s)
         except AlmError as error:
             raise AlmError(error.got.replace(str(path), Path(path).name), error.wanted, error.fix) from error
 

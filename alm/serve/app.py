@@ -26,8 +26,9 @@ def create_app(options: ServeOptions) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for served in state.models.values():
+        for served in (*state.models.values(), *([state.linguist] if state.linguist else [])):
             await served.batcher.close()
+        state.sandbox.close()
 
     app = FastAPI(title="alm", description="Audio language models behind OpenAI's endpoints.", version="1", lifespan=lifespan)
     app.state.alm = state

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from alm.api.types import Audio, Marks
@@ -52,12 +51,12 @@ class Served:
         parts = self.pipeline.parts
         return next((parts.card(kind).speakers for kind in ("vocoder", "synthesizer") if parts.has(kind)), ())
 
-    def lines(self, path: Path, language: str, target: str = "") -> Iterator[Line]:
+    def lines(self, audio: Audio, language: str, target: str = "") -> Iterator[Line]:
         """What is said in a recording of any length, stretch by stretch; in another language, if there is a target."""
         with self.loading:
             detector = self._detector
         task = self.pipeline.combined("AST", language, target) if target else "ASR"
-        return transcribe(self.pipeline, path, language, detector, task=task, target=target)
+        return transcribe(self.pipeline, audio, language, detector, task=task, target=target)
 
     def words(self, audio: Audio, text: str, language: str) -> Marks:
         """When each word of a stretch is said, by the CTC head with which the model hears.

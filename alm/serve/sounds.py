@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ import numpy as np
 
 from alm.api.errors import AlmError
 from alm.api.types import Audio
-from alm.core.audio import read_audio
 
 PCM_RATE_HZ = 24_000  # of "pcm", which has no header: what OpenAI's clients take it for
 OPUS_RATE_HZ = 48_000
@@ -112,7 +111,7 @@ def as_file(data: bytes, name: str) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def from_base64(data: str, kind: str, max_duration_s: float) -> Audio:
+def from_base64(data: str, kind: str, read: Callable[[Path], Audio]) -> Audio:
     """A recording that stands in JSON.
 
     Raises:
@@ -123,16 +122,16 @@ def from_base64(data: str, kind: str, max_duration_s: float) -> Audio:
     except (binascii.Error, ValueError) as error:
         raise AlmError(f"got audio that is no base64 ({error})", "the bytes of a sound file in base64", "encode it again") from error
     with as_file(raw, f"audio.{kind}") as path:
-        return decoded(path, f"audio.{kind}", max_duration_s)
+        return decoded(path, f"audio.{kind}", read)
 
 
-def decoded(path: Path, name: str, max_duration_s: float) -> Audio:
+def decoded(path: Path, name: str, read: Callable[[Path], Audio]) -> Audio:
     """A file of a client, called by its own name in what is said of it.
 
     Raises:
         AlmError: what cannot be decoded, or is too long.
     """
     try:
-        return read_audio(path, max_duration_s)
+        return read(path)
     except AlmError as error:
         raise AlmError(error.got.replace(str(path), name), error.wanted, error.fix) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -14,6 +15,7 @@ from alm.api.errors import AlmError
 from alm.api.languages import language_code
 from alm.api.types import Audio
 from alm.core.results import Request as Asked
+from alm.core.sandbox import Sandbox
 from alm.serve.admission import Admission
 from alm.serve.errors import error_body, message_of, status_of, unknown_model
 from alm.serve.metrics import Metrics
@@ -35,6 +37,7 @@ class State:
         self.linguist = Served(options.language_by, options.language_by, options) if options.language_by else None
         if self.linguist is not None and LANGUAGE_TASK not in self.linguist.pipeline.tasks:
             raise AlmError(f"got {options.language_by!r} to tell languages", f"a model with task {LANGUAGE_TASK}, such as prompts-languages", "choose another")
+        self.sandbox = Sandbox()
         self.admission, self.metrics = Admission(options.running, options.waiting), Metrics()
 
     def model(self, name: str) -> Served:
@@ -47,6 +50,10 @@ class State:
         if name not in self.models:
             raise unknown_model(name, list(self.models))
         return self.models[name]
+
+    def read_audio(self, path: Path) -> Audio:
+        """What a client sent, decoded in a process of its own."""
+        return self.sandbox.read_audio(path, self.options.max_duration_s)
 
     async def language_of(self, audio: Audio) -> str:
         """What is spoken in a recording whose request does not tell, by its first half minute."""

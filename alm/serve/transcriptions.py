@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from alm.core.results import Request as Asked
 from alm.core.transcripts import Line, written
 from alm.serve.served import Served
 from alm.serve.sounds import decoded
-from alm.serve.state import EVENTS, events, ignored, state_of
+from alm.serve.state import EVENTS, State, events, ignored, state_of
 
 WHOLE_S = 28.0  # a recording up to this is heard in one go, batched with others
 INTO = "en"  # what OpenAI's translations are in
@@ -66,28 +66,20 @@ async def _heard(
 ) -> Response:
     state = state_of(request)
     served = state.model(model)
-    name = file.filename or "audio"
-    path = await run_in_threadpool(_kept, file)
-    try:
-        audio = await run_in_threadpool(decoded, path, name, state.options.max_duration_s)
-        state.metrics.heard.inc(audio.duration_s)
-        language = language or await state.language_of(audio)
-        target = "" if into == language else into
-        short = audio.duration_s <= WHOLE_S
-        if streams:
-            pieces = await state.begun(_in_pieces(served, audio, path, language, target, short))
-            path, taken = Path(), path  # the end of the answer removes it
-            return StreamingResponse(events(_then_removed(pieces, taken)), media_type=EVENTS, headers=headers)
-        if short and form in ("json", "text"):
-            task = served.pipeline.combined("AST", language, target) if target else "ASR"
-            result = await state.answered(lambda: served.batcher.ask(Asked(task, audio, language, target)))
-            lines = [Line(result.text, 0.0, audio.duration_s)]
-        else:
-            found = state.in_turn(_marked(served, served.lines(path, language, target), audio, target or language, "word" in granularities))
-            lines = [line async for line in found]
-    finally:
-        if path.is_file():
-            path.unlink()
+    audio = await run_in_threadpool(_read, file, state)
+    state.metrics.heard.inc(audio.duration_s)
+    language = language or await state.language_of(audio)
+    target = "" if into == language else into
+    short = audio.duration_s <= WHOLE_S
+    if streams:
+        return StreamingResponse(events(await state.begun(_in_pieces(served, audio, language, target, short))), media_type=EVENTS, headers=headers)
+    if short and form in ("json", "text"):
+        task = served.pipeline.combined("AST", language, target) if target else "ASR"
+        result = await state.answered(lambda: served.batcher.ask(Asked(task, audio, language, target)))
+        lines = [Line(result.text, 0.0, audio.duration_s)]
+    else:
+        found = state.in_turn(_marked(served, served.lines(audio, language, target), audio, target or language, "word" in granularities))
+        lines = [line async for line in found]
     text = " ".join(line.text for line in lines)
     if form == "json":
         usage = {"usage": {"type": "duration", "seconds": round(audio.duration_s, 2)}} if not into else {}
@@ -100,11 +92,17 @@ async def _heard(
     return Response(written(tuple(lines), ending), media_type=media_type, headers=headers)
 
 
-def _kept(file: UploadFile) -> Path:
-    """What was uploaded, as a file of the same ending."""
-    with tempfile.NamedTemporaryFile(suffix=Path(file.filename or "").suffix[:8], delete=False) as kept:
+def _read(file: UploadFile, state: State) -> Audio:
+    """What was uploaded.
+
+    Raises:
+        AlmError: what cannot be decoded, or is too long.
+    """
+    name = file.filename or "audio"
+    with tempfile.NamedTemporaryFile(suffix=Path(name).suffix[:8]) as kept:
         shutil.copyfileobj(file.file, kept)
-        return Path(kept.name)
+        kept.flush()
+        return decoded(Path(kept.name), name, state.read_audio)
 
 
 def _marked(served: Served, lines: Iterator[Line], audio: Audio, language: str, words: bool) -> Iterator[Line]:
@@ -117,24 +115,16 @@ def _marked(served: Served, lines: Iterator[Line], audio: Audio, language: str, 
         yield line
 
 
-def _in_pieces(served: Served, audio: Audio, path: Path, language: str, target: str, short: bool) -> Iterator[dict[str, Any]]:
+def _in_pieces(served: Served, audio: Audio, language: str, target: str, short: bool) -> Iterator[dict[str, Any]]:
     """OpenAI's events of a transcript."""
     text = ""
-    parts = served.pipeline.stream("ASR", audio, language) if short else served.lines(path, language, target)
+    parts = served.pipeline.stream("ASR", audio, language) if short else served.lines(audio, language, target)
     found = (part.text for part in parts if part.text)
     for new in found:
         delta = new if short or not text else f" {new}"
         text += delta
         yield {"type": "transcript.text.delta", "delta": delta}
     yield {"type": "transcript.text.done", "text": text}
-
-
-async def _then_removed(pieces: AsyncIterator[dict[str, Any]], path: Path) -> AsyncIterator[dict[str, Any]]:
-    try:
-        async for piece in pieces:
-            yield piece
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _verbose(lines: list[Line], text: str, duration_s: float, language: str, granularities: set[str], *, translates: bool) -> dict[str, Any]:
