@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo docs app test test-k2 k2-tests lint bench lock clean
+.PHONY: setup demo docs app test test-k2 k2-tests lint soak bench lock clean
 
 setup: .venv/done
 
@@ -48,6 +48,10 @@ k2-tests:
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Hostile input in bulk, for half an hour at most; `make test` has a short part of it.
+soak: setup
+	$(BIN)/python -m tests.soak
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
