@@ -110,7 +110,7 @@ def mutated(number: int) -> tuple[str, bytes]:
     return kind, bytes(data)
 
 
-def extreme() -> Iterator[tuple[str, bytes]]:
+def extreme(silence_min: int = 60) -> Iterator[tuple[str, bytes]]:
     """What a header may say and no recording has: rates, channels, values; and small files of long silence."""
     sound = np.zeros(400, np.float32)
     for rate in (1, 10, 999, 1_000, 384_000, 384_001, 10_000_000, 0x7FFFFFFF):
@@ -119,13 +119,13 @@ def extreme() -> Iterator[tuple[str, bytes]]:
         yield "wav", _wav(np.zeros(4 * max(1, channels), np.float32), RATE_HZ, channels)
     for value in (np.nan, np.inf, -np.inf, 1e-42, 3e38, -3e38):
         yield "wav", _wav(np.full(400, value, np.float32), RATE_HZ, 1)
-    hour = np.zeros(RATE_HZ * 60, np.float32)
+    minute = np.zeros(RATE_HZ * 60, np.float32)
     for kind in ("flac", "ogg", "opus", "mp3"):
         file = io.BytesIO()
         container, codec = FORMS[kind]
         with sf.SoundFile(file, "w", RATE_HZ, 1, codec, format=container) as out:
-            for _ in range(60):
-                out.write(hour)
+            for _ in range(silence_min):
+                out.write(minute)
         yield kind, file.getvalue()
     for junk in (b"", b"\0", b"RIFF", b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"\0\0\0\x20ftypM4A ", b"\xff\xf1" * 2000, b"\0" * 100_000, bytes(range(256)) * 40):
         yield "bin", junk
@@ -137,12 +137,12 @@ def _wav(samples: np.ndarray, rate: int, channels: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
 
 
-def cases(count: int, first: int = 0) -> Iterator[tuple[str, bytes]]:
-    yield from extreme()
-    yield from (mutated(number) for number in range(first, first + count))
+def cases(count: int, silence_min: int = 60) -> Iterator[tuple[str, bytes]]:
+    yield from extreme(silence_min)
+    yield from map(mutated, range(count))
 
 
-def through_the_reader(count: int, folder: Path, until: float = float("inf"), max_duration_s: float = 60.0) -> Counter[str]:
+def through_the_reader(count: int, folder: Path, until: float = float("inf"), max_duration_s: float = 60.0, silence_min: int = 60) -> Counter[str]:
     """What becomes of the cases: read, refused, or worse. Stops at a time of `time.monotonic`."""
     sandbox, found = Sandbox(2), Counter[str]()
 
@@ -167,7 +167,7 @@ def through_the_reader(count: int, folder: Path, until: float = float("inf"), ma
         return outcomes
 
     with ThreadPoolExecutor(2) as threads:
-        for outcomes in threads.map(read, enumerate(cases(count))):
+        for outcomes in threads.map(read, enumerate(cases(count, silence_min))):
             found.update(outcomes)
     sandbox.close()
     return found
