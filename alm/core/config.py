@@ -5,6 +5,7 @@ it; command-line overrides are `key=value` with dots.
 """
 
 import dataclasses
+import re
 import typing
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
@@ -365,6 +366,7 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
         raise AlmError(f"recipe {path} cannot be read ({reason})", "a YAML file", "correct the file") from error
     if not isinstance(content, DictConfig):
         raise AlmError(f"recipe {path} holds no mapping", "keys like parts, data, train", "see `alm plugins --recipes`")
+    _refuse_resolvers(OmegaConf.to_container(content, resolve=False), path)
     base = content.pop("extends", None)
     if base is None:
         return content
@@ -373,6 +375,18 @@ def _read_chain(path: Path, found: Registry | None, seen: tuple[Path, ...]) -> D
     inherited: Any = _read_chain(base_path, found, (*seen, path))
     inherited.pop("name", None)  # a run is named by its own recipe
     return _laid_over(inherited, content)
+
+
+def _refuse_resolvers(content: Any, path: Path) -> None:
+    """A recipe may come from anyone, with a checkpoint: OmegaConf's functions would write this machine's environment into it.
+
+    Raises:
+        AlmError: one that calls a function, such as ${oc.env:NAME}; another key's value, ${train.steps}, is none.
+    """
+    for value in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        if isinstance(value, str) and "${" in ANOTHER_KEY.sub("", value):
+            raise AlmError(f"recipe {path} has {value!r}", "values, or ${another.key}", "write the value, or give it on the command line: key=$NAME")
+        _refuse_resolvers(value, path)
 
 
 def _laid_over(inherited: Any, content: DictConfig) -> DictConfig:
@@ -389,6 +403,7 @@ def _laid_over(inherited: Any, content: DictConfig) -> DictConfig:
     return merged
 
 
+ANOTHER_KEY = re.compile(r"\$\{[\w.\[\]-]+\}")
 SHORTHAND = (PartConfig, CorpusConfig)  # their own options stand beside `use`
 
 

@@ -30,6 +30,19 @@ def test_extends_and_overrides(recipe):
     assert loaded.part("tokenizer").options == {"clusters": 64}
 
 
+@pytest.mark.parametrize("value", ["${oc.env:SECRET}", "a ${ oc.env : SECRET }", "${oc.${x}:SECRET}", "${${x}:SECRET}", "[1, '${oc.env:SECRET}']", "${oc.decode:'1'}"])
+def test_a_recipe_calls_no_function(tmp_path, monkeypatch, value):
+    """It may come with a stranger's checkpoint, and go on with the next one that is saved."""
+    monkeypatch.setenv("SECRET", "hunter2")
+    path = tmp_path / "r.yaml"
+    path.write_text(f'name: "{value}"\ntrain: {{objective: bpe}}\n')
+    with pytest.raises(AlmError, match=r"another\.key") as caught:
+        load_recipe(str(path))
+    assert "hunter2" not in str(caught.value)
+    path.write_text("name: r\ndescription: of ${name}\ntrain: {objective: bpe, steps: 7, minutes: '${train.steps}'}\n")
+    assert (load_recipe(str(path)).description, load_recipe(str(path)).train.minutes) == ("of r", 7.0)
+
+
 def test_a_recipe_is_named_by_its_file_unless_it_says_otherwise(recipe):
     """Else a recipe that extends another would go on with the other's run."""
     recipe("name: base\ntrain: {steps: 5}\n", "base")
