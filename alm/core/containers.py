@@ -52,6 +52,9 @@ class ContainerFile:
                 self.container.close()
                 raise OSError("it holds no sound")
             self.stream = self.container.streams.audio[0]
+            if self.stream.codec_context is None:
+                self.container.close()
+                raise OSError("its codec is not known")
             self.samplerate: int = self.stream.codec_context.sample_rate
             self.channels: int = self.stream.codec_context.channels
         self._blocks = self._decoded(0)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.soak.hostile import FAILED, extreme, through_the_reader
+import pytest
+
+from alm import read_audio
+from alm.api.errors import AlmError
+from tests.soak.hostile import FAILED, extreme, mutated, through_the_reader
 
 
 def test_hostile_files_are_read_or_refused(tmp_path):
@@ -11,3 +15,13 @@ def test_hostile_files_are_read_or_refused(tmp_path):
     assert found["read"] + found["refused"] == count + len(list(extreme(2)))
     assert found["read"] > 50 and found["refused"] > 50, "the cases are neither all harmless nor all hopeless"
     assert not found[FAILED] and not found["slow"], sorted(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [1097, 3792])
+def test_a_container_of_an_unknown_codec_is_refused(tmp_path, number):
+    """Found by `make soak`: the reader ended in an AttributeError."""
+    kind, data = mutated(number)
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(data)
+    with pytest.raises(AlmError, match="codec is not known"):
+        read_audio(path)
