@@ -8,8 +8,8 @@ and which writes nothing but that file.
 from __future__ import annotations
 
 import json
-import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,22 @@ from alm.core.decode import MAX_VALUES, Recording
 
 
 def main() -> None:
-    memory = int(sys.argv[1]) << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MAX_VALUES, 4 * MAX_VALUES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _bound(int(sys.argv[1]) << 20)
     answers = sys.stdout
     sys.stdout = sys.stderr  # what a decoder prints is no answer
     for line in sys.stdin:
         print(json.dumps(_decoded(json.loads(line))), file=answers, flush=True)
+
+
+def _bound(memory: int) -> None:
+    """Limits that the system keeps; Windows has none of these, and macOS not that of memory: there time alone is bounded."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, limit in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 4 * MAX_VALUES), (resource.RLIMIT_AS, memory)):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (limit, limit))
 
 
 def _decoded(asked: dict[str, Any]) -> dict[str, Any]:
