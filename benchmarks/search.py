@@ -66,11 +66,11 @@ def search(bench: Bench) -> list[Row]:
         seconds = dict(zip(readers, timed_in_turn(*readers.values()), strict=True))
         torch.set_num_threads(threads)
     rows = []
-    kaldi_s = "kaldi-decoder on a graph of the same trigram"
+    graph = "kaldi-decoder on a graph of the same trigram"
     pairs = (
         ("ctc-beam", "flashlight", "flashlight-text, lexicon-free, the same beam"),
-        ("ctc-beam+lm", "kaldi", kaldi_s),
-        ("ctc-beam+lm-narrow", "kaldi", f"{kaldi_s}; alm's beam of {beam}"),
+        ("ctc-beam+lm", "kaldi", graph),
+        ("ctc-beam+lm-narrow", "kaldi", f"{graph}; alm's beam of {beam}"),
     )
     for mine, peer, what in pairs:
         rows.append(row(f"search/{mine}/throughput", "s of speech per s, one core", total_s, seconds[mine], what, seconds[peer], len(heard)))

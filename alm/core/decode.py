@@ -24,6 +24,7 @@ MAX_VALUES = 400_000_000  # of all channels: an hour of two at 48 kHz, and a lit
 SAMPLE_RATES_HZ = (1_000, 384_000)
 BLOCK_VALUES = 1 << 20
 READABLE = "a wav, flac, ogg, opus, mp3, webm, m4a or mp4 file"
+EXPORT_AGAIN = "export it again as wav or flac"
 
 
 class Recording:
@@ -89,13 +90,14 @@ class Recording:
             yield block
         if not total:
             raise AlmError(f"got {path}, which has a header and no samples", "at least one sample", "record or copy it again")
-        promised = self.file.frames if wanted is None and path.suffix.lower() in (".wav", ".flac") else wanted or 0
-        if path.suffix.lower() in (".wav", ".flac") and total < promised:
-            raise AlmError(f"got {path}, which ends after {total} of {promised} samples", "a whole file", "copy it again")
+        if path.suffix.lower() in (".wav", ".flac"):
+            promised = self.file.frames if wanted is None else wanted
+            if total < promised:
+                raise AlmError(f"got {path}, which ends after {total} of {promised} samples", "a whole file", "copy it again")
         _check_wav_size(path)
 
     def _undecodable(self, error: Exception) -> AlmError:
-        return AlmError(f"got {self.source.path}, which cannot be decoded ({str(error).split(': ')[-1].rstrip('.')})", READABLE, "export it again as wav or flac")
+        return AlmError(f"got {self.source.path}, which cannot be decoded ({str(error).split(': ')[-1].rstrip('.')})", READABLE, EXPORT_AGAIN)
 
     def __enter__(self) -> Recording:
         return self

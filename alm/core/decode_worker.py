@@ -15,7 +15,7 @@ from typing import Any
 
 from alm.api.errors import AlmError
 from alm.api.types import AudioFile
-from alm.core.decode import MAX_VALUES, Recording
+from alm.core.decode import EXPORT_AGAIN, MAX_VALUES, Recording
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def _decoded(asked: dict[str, Any]) -> dict[str, Any]:
     except AlmError as error:
         return {"got": error.got, "wanted": error.wanted, "fix": error.fix}
     except MemoryError:
-        return {"got": f"got {asked['path']}, which takes more memory than a file may", "wanted": "", "fix": "export it again as wav or flac"}
+        return {"got": f"got {asked['path']}, which takes more memory than a file may", "wanted": "", "fix": EXPORT_AGAIN}
 
 
 if __name__ == "__main__":

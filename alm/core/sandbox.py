@@ -17,9 +17,7 @@ import torch
 from alm.api.errors import AlmError
 from alm.api.types import Audio
 from alm.core.audio import as_audio
-from alm.core.decode import MAX_DURATION_S, READABLE
-
-FIX = "export it again as wav or flac"
+from alm.core.decode import EXPORT_AGAIN, MAX_DURATION_S, READABLE
 
 
 class Sandbox:
@@ -36,12 +34,21 @@ class Sandbox:
         for _ in range(processes):
             self.idle.put(None)
 
-    def read_audio(self, path: Path, max_duration_s: float = MAX_DURATION_S) -> Audio:
+    def read_audio(self, path: Path, max_duration_s: float = MAX_DURATION_S, name: str = "") -> Audio:
         """As `alm.core.audio.read_audio`.
+
+        Args:
+            name: by which whoever sent the file knows it, and by which it is called in what is said of it; its path if not given.
 
         Raises:
             AlmError: as there; a file on which the decoder crashes, or which takes it too long or too much memory.
         """
+        try:
+            return self._read(path, max_duration_s)
+        except AlmError as error:
+            raise AlmError(error.got.replace(str(path), name or str(path)), error.wanted, error.fix) from error
+
+    def _read(self, path: Path, max_duration_s: float) -> Audio:
         process = self.idle.get()
         handle, out = tempfile.mkstemp(prefix="alm-decoded-")
         os.close(handle)
@@ -51,7 +58,7 @@ class Sandbox:
             answer = self._asked(process, {"path": str(path), "max_duration_s": max_duration_s, "out": out})
             if answer is None:
                 process = None
-                raise AlmError(f"got {path}, on which the decoder fails", READABLE, FIX)
+                raise AlmError(f"got {path}, on which the decoder fails", READABLE, EXPORT_AGAIN)
             if "got" in answer:
                 raise AlmError(answer["got"], answer["wanted"], answer["fix"])
             values = torch.from_file(out, shared=False, size=Path(out).stat().st_size // 4, dtype=torch.float32)

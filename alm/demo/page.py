@@ -67,10 +67,7 @@ class Page:
     def read(self, path: str | None) -> Audio:
         if path is None:
             raise AlmError("got no sound", "a recording or a file", "press the microphone, or drop a file first")
-        try:
-            return self.sandbox.read_audio(Path(path), self.options.max_duration_s)
-        except AlmError as error:
-            raise AlmError(error.got.replace(str(path), Path(path).name), error.wanted, error.fix) from error
+        return self.sandbox.read_audio(Path(path), self.options.max_duration_s, Path(path).name)
 
     def examples(self) -> list[Example]:
         return self._examples

@@ -156,8 +156,7 @@ def _said(asked: ChatRequest, state: State) -> list[Said]:
                 characters += len(part.text)
                 pieces += [part.text] if part.text.strip() else []
             else:
-                pieces.append(from_base64(part.input_audio.data, part.input_audio.format, state.read_audio))
-                state.metrics.heard.inc(pieces[-1].duration_s)
+                pieces.append(state.read_audio(from_base64(part.input_audio.data), f"audio.{part.input_audio.format}"))
         if not pieces:
             raise AlmError(f"got a message of the {message.role} without content", "text or sound", "of an answer in sound send its transcript")
         found.append(Said(ROLES[message.role], tuple(pieces)))

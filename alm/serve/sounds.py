@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import numpy as np
@@ -103,35 +104,21 @@ def encoded(audio: Audio, kind: str) -> bytes:
 
 
 @contextmanager
-def as_file(data: bytes, name: str) -> Iterator[Path]:
+def as_file(data: IO[bytes], name: str) -> Iterator[Path]:
     """A recording that was sent as a file with the same ending, as long as it is needed."""
     with tempfile.NamedTemporaryFile(suffix=Path(name).suffix[:8]) as file:
-        file.write(data)
+        shutil.copyfileobj(data, file)
         file.flush()
         yield Path(file.name)
 
 
-def from_base64(data: str, kind: str, read: Callable[[Path], Audio]) -> Audio:
+def from_base64(data: str) -> IO[bytes]:
     """A recording that stands in JSON.
 
     Raises:
-        AlmError: no base64, or what cannot be decoded.
+        AlmError: no base64.
     """
     try:
-        raw = base64.b64decode(data, validate=True)
+        return io.BytesIO(base64.b64decode(data, validate=True))
     except (binascii.Error, ValueError) as error:
         raise AlmError(f"got audio that is no base64 ({error})", "the bytes of a sound file in base64", "encode it again") from error
-    with as_file(raw, f"audio.{kind}") as path:
-        return decoded(path, f"audio.{kind}", read)
-
-
-def decoded(path: Path, name: str, read: Callable[[Path], Audio]) -> Audio:
-    """A file of a client, called by its own name in what is said of it.
-
-    Raises:
-        AlmError: what cannot be decoded, or is too long.
-    """
-    try:
-        return read(path)
-    except AlmError as error:
-        raise AlmError(error.got.replace(str(path), name), error.wanted, error.fix) from error

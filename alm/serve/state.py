@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -21,6 +20,7 @@ from alm.serve.errors import error_body, message_of, status_of, unknown_model
 from alm.serve.metrics import Metrics
 from alm.serve.options import ServeOptions
 from alm.serve.served import Served
+from alm.serve.sounds import as_file
 
 T = TypeVar("T")
 EVENTS = "text/event-stream"
@@ -51,9 +51,16 @@ class State:
             raise unknown_model(name, list(self.models))
         return self.models[name]
 
-    def read_audio(self, path: Path) -> Audio:
-        """What a client sent, decoded in a process of its own."""
-        return self.sandbox.read_audio(path, self.options.max_duration_s)
+    def read_audio(self, data: IO[bytes], name: str) -> Audio:
+        """What a client sent, decoded in a process of its own, and counted.
+
+        Raises:
+            AlmError: what cannot be decoded, or is too long.
+        """
+        with as_file(data, name) as path:
+            audio = self.sandbox.read_audio(path, self.options.max_duration_s, name)
+        self.metrics.heard.inc(audio.duration_s)
+        return audio
 
     async def language_of(self, audio: Audio) -> str:
         """What is spoken in a recording whose request does not tell, by its first half minute."""

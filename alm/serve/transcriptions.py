@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request, UploadFile
@@ -18,8 +15,7 @@ from alm.api.types import Audio
 from alm.core.results import Request as Asked
 from alm.core.transcripts import Line, written
 from alm.serve.served import Served
-from alm.serve.sounds import decoded
-from alm.serve.state import EVENTS, State, events, ignored, state_of
+from alm.serve.state import EVENTS, events, ignored, state_of
 
 WHOLE_S = 28.0  # a recording up to this is heard in one go, batched with others
 INTO = "en"  # what OpenAI's translations are in
@@ -66,8 +62,7 @@ async def _heard(
 ) -> Response:
     state = state_of(request)
     served = state.model(model)
-    audio = await run_in_threadpool(_read, file, state)
-    state.metrics.heard.inc(audio.duration_s)
+    audio = await run_in_threadpool(state.read_audio, file.file, file.filename or "audio")
     language = language or await state.language_of(audio)
     target = "" if into == language else into
     short = audio.duration_s <= WHOLE_S
@@ -90,19 +85,6 @@ async def _heard(
         return PlainTextResponse(f"{text}\n", headers=headers)
     ending, media_type = FORMS[form]
     return Response(written(tuple(lines), ending), media_type=media_type, headers=headers)
-
-
-def _read(file: UploadFile, state: State) -> Audio:
-    """What was uploaded.
-
-    Raises:
-        AlmError: what cannot be decoded, or is too long.
-    """
-    name = file.filename or "audio"
-    with tempfile.NamedTemporaryFile(suffix=Path(name).suffix[:8]) as kept:
-        shutil.copyfileobj(file.file, kept)
-        kept.flush()
-        return decoded(Path(kept.name), name, state.read_audio)
 
 
 def _marked(served: Served, lines: Iterator[Line], audio: Audio, language: str, words: bool) -> Iterator[Line]:

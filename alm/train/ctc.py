@@ -72,7 +72,7 @@ def make_labels(parts: Parts, text_tokenizer: str, texts: list[str], *, seen_pie
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     folder, gguf = transformers_folder(parts.context.folders(text_tokenizer)[0], parts.context)
-    tokenizer = AutoTokenizer.from_pretrained(folder, **gguf) if (folder / "config.json").exists() or gguf else PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **gguf) if gguf else PreTrainedTokenizerFast.from_pretrained(folder)
     pieces = text_pieces(tokenizer)
     if seen_pieces:
         seen = sorted({i for text in set(texts) for i in tokenizer.encode(" " + text, add_special_tokens=False)})

@@ -27,8 +27,8 @@ LAST = "last.ckpt"
 
 def kept_states(folder: Path) -> list[Path]:
     """Newest first: last.ckpt, then last-1.ckpt, ..."""
-    older = sorted(folder.glob("last-*.ckpt"), key=lambda path: int(path.stem.removeprefix("last-") or 0))
-    return [path for path in (folder / LAST, *older) if path.is_file()]
+    older = {int(number): path for path in folder.glob("last-*.ckpt") if (number := path.stem.removeprefix("last-")).isdecimal()}
+    return [path for path in (folder / LAST, *(older[number] for number in sorted(older))) if path.is_file()]
 
 
 def usable_state(folder: Path) -> Path | None:

@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile as sf
 
 from alm.api.errors import AlmError
 from alm.core.sandbox import Sandbox
+from tests.recorded import RECORDED, write_container
 
 RATE_HZ, SECONDS = 16_000, 1.5
 SLOW_S = 10.0
-CONTAINERS = {"webm": ("webm", "libopus", 48_000), "m4a": ("mp4", "aac", 16_000), "aac": ("adts", "aac", 16_000)}
+CONTAINERS = ("webm", "m4a", "aac")
 FORMS = {
     "wav": ("WAV", "PCM_16"),
     "float.wav": ("WAV", "FLOAT"),
@@ -45,15 +45,8 @@ def whole(kind: str) -> bytes:
         container, codec = FORMS[kind]
         sf.write(file, sound, RATE_HZ, format=container, subtype=codec)
         return file.getvalue()
-    container, codec, rate = CONTAINERS[kind]
-    with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate, layout="mono")
-        samples = np.ascontiguousarray(np.repeat(sound, rate // RATE_HZ)[None] * 32_767).astype(np.int16)
-        for start in range(0, samples.shape[1], 960):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, start : start + 960]), format="s16", layout="mono")
-            frame.sample_rate, frame.pts = rate, start
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+    samples = (np.repeat(sound, RECORDED[kind][2] // RATE_HZ)[:, None] * 32_767).astype(np.int16)
+    write_container(file, kind, samples)
     return file.getvalue()
 
 
